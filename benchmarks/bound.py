@@ -1,0 +1,20 @@
+"""The floor under a frame's time: the bytes of weights it must read over the bandwidth of memory."""
+
+from models.architecture import Architecture, StackDimensions
+
+_BYTES_A_WEIGHT = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0 + 4 / 64, "nf4": 0.5 + 4 / 64}
+
+
+def _layer_weights(stack: StackDimensions) -> int:
+    mixed = stack.heads * stack.head_dim
+    return stack.layers * stack.hidden * (stack.qkv_rows + mixed + 3 * stack.intermediate)
+
+
+def bytes_per_frame(architecture: Architecture, precision: str) -> float:
+    """Bytes of weights read for one frame: talker once, code predictor once for each of its passes, heads in the
+    checkpoint's bf16 (float32 beside float32 weights)."""
+    passes = architecture.code_groups - 1
+    talker, predictor = architecture.talker, architecture.predictor
+    layers = _layer_weights(talker) + passes * _layer_weights(predictor)
+    heads = talker.hidden * talker.vocabulary + passes * predictor.hidden * predictor.vocabulary
+    return layers * _BYTES_A_WEIGHT[precision] + heads * (4.0 if precision == "fp32" else 2.0)

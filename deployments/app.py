@@ -1,0 +1,47 @@
+"""The Ray Serve application: one deployment for each model, and the ingress before them.
+
+`serve run serve_config.yaml` calls `build` with the file's `args`. This module must not postpone the evaluation of
+annotations: Serve reads the type of `args` to know that they are an AppConfig.
+"""
+
+from ray import serve
+from ray.serve import Application
+
+from deployments.config import AppConfig, ModelConfig
+from deployments.ingress import Ingress
+from deployments.model_server import EngineFactory, ModelServer, load_configured_engine
+
+INGRESS_CPUS = 0.1
+INGRESS_REQUESTS = 1000  # the ingress only waits; what may be refused is decided behind it
+
+
+def build(args: AppConfig) -> Application:
+    """The application of a configuration, with the overrides of the environment."""
+    return assemble(args.with_environment(), load_configured_engine)
+
+
+def assemble(config: AppConfig, engine_factory: EngineFactory) -> Application:
+    """The same with any engines."""
+    models = {model.id: model_deployment(config, model, engine_factory) for model in config.models}
+    ingress = serve.deployment(
+        name="ingress",
+        num_replicas=1,
+        max_ongoing_requests=INGRESS_REQUESTS,
+        graceful_shutdown_timeout_s=max(model.drain_s for model in config.models),
+        ray_actor_options={"num_cpus": INGRESS_CPUS},
+    )(Ingress)
+    return ingress.bind(config, models)
+
+
+def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: EngineFactory) -> Application:
+    """One replica that Ray places where its memory budget is free."""
+    deployment = serve.deployment(
+        name=model.id,
+        num_replicas=1,
+        max_ongoing_requests=model.max_ongoing_requests,
+        graceful_shutdown_timeout_s=model.drain_s,
+        health_check_period_s=5.0,
+        health_check_timeout_s=30.0,
+        ray_actor_options={"num_cpus": model.num_cpus, "memory": config.budget_bytes(model)},
+    )(ModelServer)
+    return deployment.bind(config, model, engine_factory)

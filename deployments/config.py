@@ -1,0 +1,146 @@
+"""The deployment's configuration: typed once, strict, frozen. The only file that reads the environment."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+
+from models.architecture import Kind
+
+WEIGHTS_VARIABLE = "QWEN3_TTS_WEIGHTS"
+VOICES_VARIABLE = "QWEN3_TTS_VOICES"
+API_KEYS_VARIABLE = "QWEN3_TTS_API_KEYS"  # separated by commas
+
+MIB = 1024 * 1024
+EMBEDDED_BUDGET_MB = 640
+EMBEDDED_NOTICE = (
+    "the embedded checkpoints have random weights: they babble, and prove the whole path; for speech set "
+    f"{WEIGHTS_VARIABLE} to hub, or to a folder that holds the published checkpoints"
+)
+APP_NAME = "tts"
+
+Precision = Literal["fp32", "bf16", "nf4"]
+Checkpoint = Literal[
+    "Qwen3-TTS-12Hz-0.6B-Base",
+    "Qwen3-TTS-12Hz-1.7B-Base",
+    "Qwen3-TTS-12Hz-0.6B-CustomVoice",
+    "Qwen3-TTS-12Hz-1.7B-CustomVoice",
+    "Qwen3-TTS-12Hz-1.7B-VoiceDesign",
+]
+_KINDS: dict[str, Kind] = {"Base": "base", "CustomVoice": "custom_voice", "VoiceDesign": "voice_design"}
+
+OPENAI_VOICES = (
+    "alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin", "cedar",
+)  # fmt: skip
+
+
+class Settings(BaseModel):
+    """Unknown keys are errors, types are not guessed, nothing changes after the start."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class ModelConfig(Settings):
+    """One model: one deployment of one replica, named by its id."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+    checkpoint: Checkpoint
+    precision: Precision
+    memory_budget_mb: PositiveInt  # MiB this model's replica may keep resident
+    num_cpus: PositiveFloat = 0.2  # share that Ray admits by; the engine's threads are `threads`
+    threads: PositiveInt | None = None  # None: the cores this process may use
+    max_ongoing_requests: PositiveInt = 100  # requests that may wait or run in the replica at once
+    drain_s: PositiveFloat = 60.0  # how long a stopping replica may finish what it has begun
+
+    @property
+    def kind(self) -> Kind:
+        """What the checkpoint can do: clone (base), design (voice_design) or built-in speakers (custom_voice)."""
+        return _KINDS[self.checkpoint.rsplit("-", 1)[1]]
+
+
+class AppConfig(Settings):
+    """Everything that may be set in serve_config.yaml under `args`."""
+
+    models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1)]
+    weights: str = "embedded"  # "embedded", "hub", or a folder that holds the published directories
+    voices: str | None = None  # folder of cloned voices; None: ~/.local/share/qwen3-tts-cpu/voices
+    api_keys: Annotated[tuple[SecretStr, ...], Field(strict=False)] = ()  # none: loopback clients only
+    open_listing: bool = False  # voices and models may be listed without a key
+    max_text_characters: PositiveInt = 4096  # /api/v1
+    max_input_characters: PositiveInt = 4096  # /v1/audio/speech
+    max_body_mb: PositiveInt = 16  # MiB of one request body
+    default_timeout_s: PositiveFloat = 600.0
+    max_timeout_s: PositiveFloat = 3600.0
+    openai_voices: dict[str, str] = Field(default_factory=lambda: dict.fromkeys(OPENAI_VOICES, "narrator_cloned"))
+
+    @field_validator("models")
+    @classmethod
+    def _ids_differ(cls, models: tuple[ModelConfig, ...]) -> tuple[ModelConfig, ...]:
+        if len({model.id for model in models}) != len(models):
+            raise ValueError("two models share an id")
+        return models
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_say_something(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(not key.get_secret_value().strip() for key in keys):
+            raise ValueError("an API key is empty")
+        return keys
+
+    def with_environment(self, environment: Mapping[str, str] | None = None) -> Self:
+        """This configuration with the overrides of the environment (by default this process's)."""
+        variables = os.environ if environment is None else environment
+        overrides: dict[str, Any] = {}
+        if weights := variables.get(WEIGHTS_VARIABLE):
+            overrides["weights"] = weights
+        if voices := variables.get(VOICES_VARIABLE):
+            overrides["voices"] = voices
+        if keys := variables.get(API_KEYS_VARIABLE):
+            overrides["api_keys"] = tuple(SecretStr(key.strip()) for key in keys.split(","))
+        return type(self).model_validate({**dict(self), **overrides})
+
+    @property
+    def weights_source(self) -> Literal["embedded", "hub", "folder"]:
+        if self.weights == "embedded" or self.weights == "hub":
+            return self.weights
+        return "folder"
+
+    def source(self, model: ModelConfig) -> str:
+        """Where a model's checkpoint comes from, as `models.load_engine` takes it."""
+        match self.weights_source:
+            case "embedded":
+                return f"embedded:{model.kind}"
+            case "hub":
+                return f"hub:Qwen/{model.checkpoint}"
+            case "folder":
+                return str(Path(self.weights).expanduser().resolve() / model.checkpoint)
+
+    def budget_bytes(self, model: ModelConfig) -> int:
+        """What a model's replica may keep resident. Embedded checkpoints are tiny: they get no more than they need,
+        so that every configured model starts on any machine."""
+        if self.weights_source == "embedded":
+            return min(model.memory_budget_mb, EMBEDDED_BUDGET_MB) * MIB
+        return model.memory_budget_mb * MIB
+
+    @property
+    def voices_directory(self) -> Path:
+        if self.voices is not None:
+            return Path(self.voices).expanduser().resolve()
+        return Path.home() / ".local" / "share" / "qwen3-tts-cpu" / "voices"
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self.max_body_mb * MIB
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or host name can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

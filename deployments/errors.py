@@ -1,0 +1,162 @@
+"""The errors of serving, one table from error to HTTP status, and the body every error has.
+
+Handlers raise; only this file decides statuses. What is not in the tree becomes an opaque 500 whose text stays in
+the log.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from models import (
+    CheckpointError,
+    EngineClosedError,
+    GenerationError,
+    InvalidRequestError,
+    SpeechError,
+)
+from voices import (
+    ReferenceAudioError,
+    VoiceBrokenError,
+    VoiceExistsError,
+    VoiceNameError,
+    VoiceNotFoundError,
+    VoiceReadOnlyError,
+    VoiceStorageError,
+)
+
+logger = logging.getLogger("ray.serve")
+
+
+class ModelNotFoundError(SpeechError):
+    """No configured model has this id."""
+
+
+class BodyTooLargeError(SpeechError):
+    """The request body passes the configured limit."""
+
+
+class MediaTypeError(SpeechError):
+    """The body is of a kind the route does not read."""
+
+
+class KeyMissingError(SpeechError):
+    """A key is required, and none or a wrong one was sent."""
+
+
+class RemoteClientError(SpeechError):
+    """No key is configured, so only this machine may ask."""
+
+
+class ModelUnavailableError(SpeechError):
+    """The model is loading, restarting or gone; a later try may succeed."""
+
+
+class DeadlinePassedError(SpeechError):
+    """The request's deadline passed before it was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a kind of error is told to a client."""
+
+    status: int
+    type: str
+    code: str | None = None
+    retry_after_s: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {}
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(self.retry_after_s)
+        if 400 <= self.status < 500 and self.retry_after_s is None:
+            headers["x-should-retry"] = "false"
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return headers
+
+
+_INVALID = "invalid_request_error"
+_SERVER = "server_error"
+_RETRY_AFTER_S = 5
+_ANSWERS: dict[type[Exception], Answer] = {
+    InvalidRequestError: Answer(400, _INVALID),
+    ReferenceAudioError: Answer(400, _INVALID, "invalid_reference_audio"),
+    VoiceNameError: Answer(400, _INVALID, "invalid_voice_name"),
+    KeyMissingError: Answer(401, "authentication_error", "invalid_api_key"),
+    RemoteClientError: Answer(403, "permission_error", "loopback_only"),
+    VoiceReadOnlyError: Answer(403, "permission_error", "voice_read_only"),
+    VoiceNotFoundError: Answer(404, _INVALID, "voice_not_found"),
+    ModelNotFoundError: Answer(404, _INVALID, "model_not_found"),
+    VoiceExistsError: Answer(409, _INVALID, "voice_exists"),
+    VoiceBrokenError: Answer(409, _INVALID, "voice_broken"),
+    BodyTooLargeError: Answer(413, _INVALID, "body_too_large"),
+    MediaTypeError: Answer(415, _INVALID, "unsupported_media_type"),
+    GenerationError: Answer(500, _SERVER, "generation_failed"),
+    VoiceStorageError: Answer(503, _SERVER, "voice_storage_failed", _RETRY_AFTER_S),
+    EngineClosedError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),
+    CheckpointError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),
+    ModelUnavailableError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),
+    DeadlinePassedError: Answer(504, _SERVER, "deadline_passed"),
+}
+_OPAQUE = Answer(500, _SERVER, "internal_error")
+_PARAMETERS: dict[type[Exception], str] = {VoiceNotFoundError: "voice", ModelNotFoundError: "model"}
+
+
+def answer_for(error: Exception) -> Answer:
+    """The nearest ancestor's row of the table."""
+    for kind in type(error).__mro__:
+        if kind in _ANSWERS:
+            return _ANSWERS[kind]
+    return _OPAQUE
+
+
+def parameter_of(error: Exception) -> str | None:
+    """The field of the request that is to blame."""
+    if isinstance(error, InvalidRequestError):
+        return error.field
+    return next((name for kind, name in _PARAMETERS.items() if isinstance(error, kind)), None)
+
+
+def error_body(answer: Answer, message: str, parameter: str | None = None) -> dict[str, dict[str, str | None]]:
+    """The one form in which errors are told, over JSON and server-sent events alike."""
+    return {"error": {"message": message, "type": answer.type, "param": parameter, "code": answer.code}}
+
+
+def describe(error: Exception) -> dict[str, dict[str, str | None]]:
+    """The body for an error; outside the tree its text is not shown."""
+    answer = answer_for(error)
+    if answer is _OPAQUE:
+        return error_body(answer, "internal error; the log has more under this request's id")
+    return error_body(answer, str(error), parameter_of(error))
+
+
+def error_response(error: Exception) -> JSONResponse:
+    """An error that came before the first byte."""
+    answer = answer_for(error)
+    return JSONResponse(describe(error), status_code=answer.status, headers=answer.headers)
+
+
+def status_response(
+    status: int, message: str, parameter: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An error that a library found (unknown path, wrong method, malformed body)."""
+    answer = Answer(status, _INVALID if status < 500 else _SERVER)
+    return JSONResponse(
+        error_body(answer, message, parameter), status_code=status, headers={**answer.headers, **(headers or {})}
+    )
+
+
+async def handle_speech_error(_: Request, error: Exception) -> Response:
+    """FastAPI's handler for everything in the tree."""
+    return error_response(error)
+
+
+async def handle_unknown_error(request: Request, error: Exception) -> Response:
+    """FastAPI's handler for everything else; the server above logs the traceback."""
+    logger.error("request %s failed: %s", request.headers.get("x-request-id", "-"), type(error).__name__)
+    return error_response(error)

@@ -1,0 +1,90 @@
+"""The HTTP app over any models: routes, middleware, and every error in one form."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from deployments import native_routes, openai_routes, root_routes
+from deployments.config import AppConfig
+from deployments.errors import (
+    MediaTypeError,
+    error_response,
+    handle_speech_error,
+    handle_unknown_error,
+    status_response,
+)
+from deployments.middleware import BodyLimit, KeyCheck, RequestId
+from deployments.model_client import ModelClient
+from deployments.schemas import ErrorBody
+from deployments.services import Services
+from models import SpeechError
+
+_UNION_TAGS = frozenset({"str", "VoiceId"})  # pydantic puts the tried alternatives of a union into the path of a field
+
+
+def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI:
+    """The app; `clients` are the models by id. Raises VoiceStorageError where the voices cannot be kept."""
+    app = SpeechApp(
+        title="qwen3-tts-cpu",
+        summary="Qwen3-TTS on ordinary CPUs",
+        redirect_slashes=False,
+        redoc_url=None,
+        responses={"default": {"model": ErrorBody, "description": "Error"}},
+        middleware=[Middleware(KeyCheck, config=config), Middleware(BodyLimit, config=config)],
+        exception_handlers={
+            SpeechError: handle_speech_error,
+            RequestValidationError: handle_malformed_request,
+            HTTPException: handle_http_exception,
+            Exception: handle_unknown_error,
+        },
+    )
+    app.state.services = Services.of(config, clients)
+    for routes in (native_routes, openai_routes, root_routes):
+        app.include_router(routes.router)
+    return app
+
+
+class SpeechApp(FastAPI):
+    """FastAPI with request ids also on its last-resort errors, and without a promise of the 422 that is never sent."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return RequestId(super().build_middleware_stack())
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        return document
+
+
+async def handle_malformed_request(request: Request, error: Exception) -> Response:
+    """A body that does not have the shape of its route: 400, naming the first field that is to blame."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    is_body = first["loc"][:1] == ("body",)
+    content_type = request.headers.get("content-type", "application/json")
+    if is_body and "json" not in content_type and "multipart" not in content_type:
+        return error_response(MediaTypeError(f"send JSON as application/json, not as {content_type}"))
+    field = field_path(first["loc"])
+    message = "is not a known field" if first["type"] == "extra_forbidden" else first["msg"]
+    return status_response(400, f"{field or 'body'}: {message}", field)
+
+
+async def handle_http_exception(_: Request, error: Exception) -> Response:
+    """What the framework refuses by itself: unknown paths, wrong methods, broken forms."""
+    assert isinstance(error, HTTPException)
+    return status_response(error.status_code, str(error.detail), headers=error.headers)
+
+
+def field_path(location: Sequence[str | int]) -> str | None:
+    """`sampling.top_p` for ("body", "sampling", "top_p"); None where the body as a whole is to blame."""
+    names = [part for part in location[1:] if isinstance(part, str) and part not in _UNION_TAGS]
+    return ".".join(names) or None

@@ -1,0 +1,24 @@
+"""The deployment that carries the HTTP app."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.config import AppConfig
+from deployments.http_app import create_app
+from deployments.model_client import ServeModelClient
+
+
+@serve.ingress()
+class Ingress:
+    """Made in a replica, where the handles of the models are known."""
+
+    def __init__(self, config: AppConfig, models: Mapping[str, DeploymentHandle[Any]]) -> None:
+        self._config = config
+        self._clients = {model_id: ServeModelClient(handle) for model_id, handle in models.items()}
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._config, self._clients)

@@ -1,0 +1,201 @@
+"""Run the app in one process to be left alone: start Ray and `serve run`, say when it is ready, drain on a signal.
+
+`serve run` by itself works too, but ends at once on a signal; `serve.delete` lets running requests finish.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.config import APP_NAME, EMBEDDED_NOTICE, AppConfig, is_loopback
+from deployments.session import SIGNALS, run_in_own_session
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
+POLL_S = 0.5
+# Said to Ray through the environment, its only way; what the user has set stays.
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # budgets are enforced by the replicas; Ray's killer often hits the innocent
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there
+}
+
+
+class LaunchError(Exception):
+    """The app cannot be started; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the launcher needs to know of the deployment file."""
+
+    path: Path
+    host: str
+    port: int
+    config: AppConfig
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the server, whatever it listens on."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def read_launch(path: Path) -> Launch:
+    """Raises LaunchError for a file that is not a deployment file, or that opens the server to everybody."""
+    try:
+        document: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        http = document.get("http_options", {})
+        [arguments] = [app["args"] for app in document["applications"] if app["name"] == APP_NAME]
+        config = AppConfig.model_validate(arguments).with_environment()
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LaunchError(f"{path} is not a deployment file: {error}") from error
+    launch = Launch(path, http.get("host", "0.0.0.0"), http.get("port", 8000), config)
+    if not config.api_keys and not is_loopback(launch.host):
+        raise LaunchError(
+            f"{path} listens on {launch.host}, which others can reach: set QWEN3_TTS_API_KEYS, or host to 127.0.0.1"
+        )
+    return launch
+
+
+def start(launch: Launch) -> None:
+    """A Ray of our own on loopback without its dashboard, and the app in it; returns before the models are loaded."""
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import ray  # reads the environment when imported
+    from ray.serve.scripts import cli
+
+    ray.init(
+        address="local",
+        namespace="serve",
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+    )
+    cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
+
+
+def wait_until_ready(launch: Launch, stopping: threading.Event) -> bool:
+    """Tell of each model that becomes ready; True when all are. Raises LaunchError when the app cannot start."""
+    ready: set[str] = set()
+    while not stopping.wait(POLL_S):
+        states = _health(launch)
+        for model_id in sorted(name for name, state in states.items() if state == "ready" and name not in ready):
+            ready.add(model_id)
+            say(f"{model_id} is ready ({len(ready)} of {len(launch.config.models)})")
+        if len(ready) == len(launch.config.models):
+            return True
+        _raise_if_failed()
+    return False
+
+
+def _health(launch: Launch) -> dict[str, str]:
+    """State by model; empty until the server answers."""
+    try:
+        with urllib.request.urlopen(f"{launch.url}/health", timeout=10) as answer:
+            return json.load(answer)["models"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _raise_if_failed() -> None:
+    from ray import serve
+
+    app = serve.status().applications.get(APP_NAME)
+    if app is not None and app.status == "DEPLOY_FAILED":
+        reasons = [status.message.strip().rpartition("\n")[2] for status in app.deployments.values() if status.message]
+        raise LaunchError("the app could not be deployed: " + "; ".join([app.message, *reasons]))
+
+
+def stop() -> None:
+    """Take no new work, finish what runs (each model up to its `drain_s`), leave nothing behind."""
+    import ray
+    from ray import serve
+
+    if ray.is_initialized():
+        serve.delete(APP_NAME)
+        serve.shutdown()
+        ray.shutdown()
+
+
+def greeting(launch: Launch) -> str:
+    """What to type next."""
+    key = ' -H "Authorization: Bearer $KEY"' if launch.config.api_keys else ""
+    curl = f"curl -sS{key} {launch.url}"
+    json_header = "-H 'Content-Type: application/json'"
+    return f"""
+Ready at {launch.url} (documentation: {launch.url}/docs). Try, in another terminal:
+
+  {curl}/api/v1/tts/synthesize {json_header} \\
+    -d '{{"text": "Hello, this is a test.", "voice": "narrator_cloned"}}' -o cloned.wav
+
+  {curl}/api/v1/tts/design {json_header} \\
+    -d '{{"text": "Hello, this is a test.", "description": "A calm old sailor"}}' -o designed.wav
+
+  {curl}/api/v1/status
+
+Ctrl-C stops the server after what is running has finished.
+"""
+
+
+def say(message: str) -> None:
+    """To the one who typed the command."""
+    print(f"[serve] {message}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.launcher", description=__doc__)
+    parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"))
+    try:
+        launch = read_launch(parser.parse_args(arguments).config)
+    except LaunchError as error:
+        say(str(error))
+        return 1
+    return run_in_own_session(lambda: run(launch))
+
+
+def run(launch: Launch) -> int:
+    """Start, wait for a signal, stop; returns the exit status."""
+    stopping = threading.Event()
+    began = time.monotonic()
+    say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
+    if launch.config.weights_source == "embedded":
+        say(EMBEDDED_NOTICE)
+    try:
+        stop_on_signals(stopping)
+        start(launch)
+        stop_on_signals(stopping)  # again: Ray sets handlers of its own
+        if wait_until_ready(launch, stopping):
+            say(f"all models loaded in {time.monotonic() - began:.0f} s")
+            print(greeting(launch), flush=True)
+            stopping.wait()
+    except LaunchError as error:
+        say(str(error))
+        return 1
+    finally:
+        say("stopping: finishing what is running")
+        stop()
+    say("stopped")
+    return 0
+
+
+def stop_on_signals(stopping: threading.Event) -> None:
+    """From here on a signal only says that it is time to stop."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: stopping.set())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What the ingress sees of a model: a protocol, and the way there through Ray."""
+
+from collections.abc import AsyncGenerator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+
+from deployments.errors import ModelUnavailableError
+from deployments.events import ServerEvent
+from deployments.model_server import ModelReport
+from models import EngineInfo, SynthesisRequest, VoicePrompt
+from models.types import Samples
+
+
+class ModelClient(Protocol):
+    """One model, wherever it runs. `deployments.model_server.ModelServer` has the same methods."""
+
+    def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]: ...
+
+    async def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt: ...
+
+    async def info(self) -> EngineInfo: ...
+
+    async def report(self) -> ModelReport: ...
+
+
+@contextmanager
+def _without_ray():
+    """Errors of the replica's code as they were raised there; a replica that is gone as ModelUnavailableError."""
+    try:
+        yield
+    except RayTaskError as error:
+        raise error.cause from None
+    except (RayError, RayServeException) as error:
+        raise ModelUnavailableError(f"the model is not available just now ({type(error).__name__})") from error
+
+
+class ServeModelClient:
+    """A model behind a Ray Serve deployment handle."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
+        """The events of an utterance. Leaving early cancels the request in the replica."""
+        # `stream=True` makes Ray answer with the other kind of response than it declares.
+        events = cast(DeploymentResponseGenerator[ServerEvent], self._handle.options(stream=True).speak.remote(request))
+        try:
+            with _without_ray():
+                async for event in events:
+                    yield event
+        finally:
+            events.cancel()
+
+    async def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        with _without_ray():
+            return await self._handle.encode_voice.remote(samples, sample_rate, text)
+
+    async def info(self) -> EngineInfo:
+        with _without_ray():
+            return await self._handle.info.remote()
+
+    async def report(self) -> ModelReport:
+        with _without_ray():
+            return await self._handle.report.remote()

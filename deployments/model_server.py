@@ -1,0 +1,127 @@
+"""The replica: one engine, spoken to through deployment handles."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deployments import memory_budget
+from deployments.config import AppConfig, ModelConfig
+from deployments.events import Accepted, EventBridge, ServerEvent
+from deployments.validation import Conditioner, raise_for_failure
+from models import (
+    AudioChunk,
+    EngineClosedError,
+    EngineInfo,
+    EngineStatus,
+    Finished,
+    MemoryReport,
+    SpeechEngine,
+    SynthesisRequest,
+    VoicePrompt,
+    load_engine,
+)
+from models.types import Samples
+from voices import VoiceLibrary
+
+EngineFactory = Callable[[AppConfig, ModelConfig], SpeechEngine]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """A moment in a replica's life, for /api/v1/status."""
+
+    info: EngineInfo
+    status: EngineStatus
+    memory: MemoryReport
+    healthy: bool
+    resident_bytes: int
+    peak_bytes: int
+
+
+def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngine:
+    """The real engine; tests inject another factory."""
+    return load_engine(config.source(model), precision=model.precision, threads=model.threads)
+
+
+class ModelServer:
+    """One model. Ray makes one of these in each replica's process.
+
+    Errors are those of `SpeechEngine`. Cancelling a call, or leaving a stream early, frees the engine's slot.
+    """
+
+    def __init__(
+        self, config: AppConfig, model: ModelConfig, engine_factory: EngineFactory = load_configured_engine
+    ) -> None:
+        self._library = VoiceLibrary(config.voices_directory)
+        self._engine = engine_factory(config, model)
+        self._conditioner = Conditioner(config.source(model), self._engine.encode_voice)
+        memory_budget.enforce(config.budget_bytes(model))
+
+    async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
+        """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
+        bridge = EventBridge(asyncio.get_running_loop())
+        seed = self._engine.submit(request, bridge)
+        try:
+            yield Accepted(seed)
+            async for event in bridge.events():
+                yield event
+        finally:
+            self._engine.abort(request.request_id)
+
+    async def stream(self, request: SynthesisRequest, voice: str | None = None) -> AsyncGenerator[Samples]:
+        """Speak: float32 [samples] pieces of at most 480 ms. `voice` names one of the library.
+
+        Raises GenerationError, EngineClosedError or DeadlinePassedError when the utterance breaks off.
+        """
+        async with aclosing(self.speak(await self._voiced(request, voice))) as events:
+            async for event in events:
+                if isinstance(event, AudioChunk):
+                    yield event.samples
+                elif isinstance(event, Finished):
+                    raise_for_failure(event)
+
+    async def synthesize(self, request: SynthesisRequest, voice: str | None = None) -> Samples:
+        """Speak to the end: float32 [samples]. Raises as `stream` does."""
+        pieces = [samples async for samples in self.stream(replace(request, whole=True), voice)]
+        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+
+    async def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        """What this Base model needs to speak like `samples`; `text` None gives an x-vector clone."""
+        return await asyncio.to_thread(self._engine.encode_voice, samples, sample_rate, text)
+
+    async def info(self) -> EngineInfo:
+        """What is loaded."""
+        return self._engine.info
+
+    async def report(self) -> ModelReport:
+        """What it is doing and what it costs."""
+        return ModelReport(
+            info=self._engine.info,
+            status=self._engine.status(),
+            memory=self._engine.memory_report(),
+            healthy=self._engine.healthy(),
+            resident_bytes=memory_budget.resident_bytes(),
+            peak_bytes=memory_budget.peak_bytes(),
+        )
+
+    def check_health(self) -> None:
+        """Ray calls this every few seconds and replaces a replica that raises."""
+        if not self._engine.healthy():
+            raise EngineClosedError("the engine thread is dead or stuck")
+
+    def close(self) -> None:
+        """Answer everybody and release the engine."""
+        self._engine.close()
+
+    def __del__(self) -> None:  # Ray's hook: called when a replica has drained
+        if hasattr(self, "_engine"):
+            self._engine.close()
+
+    async def _voiced(self, request: SynthesisRequest, name: str | None) -> SynthesisRequest:
+        if name is None:
+            return request
+        voice = self._library.get(name)
+        return await asyncio.to_thread(self._conditioner.apply, request, voice)

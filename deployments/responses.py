@@ -1,0 +1,127 @@
+"""A speech as an HTTP response: a whole file, a stream, server-sent events, or JSON."""
+
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from deployments.audio_encoder import MEDIA_TYPES, AudioEncoder, encode_whole, make_encoder
+from deployments.errors import describe
+from deployments.schemas import AudioFormat, SpeechJson
+from deployments.speech import Speech
+from models import SpeechError
+
+logger = logging.getLogger("ray.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a client wants its audio."""
+
+    format: AudioFormat
+    voice: str | None  # for X-Voice; None for a voice designed on the spot
+    as_json: bool = False
+
+
+def _headers(speech: Speech, delivery: Delivery) -> dict[str, str]:
+    """What is known when the first samples are there."""
+    headers = {
+        "X-Sample-Rate": str(speech.sample_rate),
+        "X-Model": speech.model_id,
+        "X-Seed": str(speech.seed),
+    }
+    if delivery.voice is not None:
+        headers["X-Voice"] = delivery.voice
+    return headers
+
+
+async def whole_response(speech: Speech, delivery: Delivery) -> Response:
+    """The finished file with true sizes; what goes wrong on the way is still a status."""
+    async with aclosing(speech):
+        pieces = [samples async for samples in speech]
+    assert speech.finished is not None, "a speech that was read to its end has finished"
+    audio = encode_whole(delivery.format, speech.sample_rate, pieces)
+    if delivery.as_json:
+        return JSONResponse(_speech_json(speech, delivery, audio).model_dump(), headers=_headers(speech, delivery))
+    headers = {
+        **_headers(speech, delivery),
+        "X-Audio-Duration": f"{speech.seconds:.3f}",
+        "X-RTF": f"{speech.real_time_factor:.3f}",
+        "X-Finish-Reason": speech.finished.reason,
+    }
+    return Response(audio, media_type=MEDIA_TYPES[delivery.format], headers=headers)
+
+
+def _speech_json(speech: Speech, delivery: Delivery, audio: bytes) -> SpeechJson:
+    assert speech.finished is not None
+    return SpeechJson(
+        audio=base64.b64encode(audio).decode("ascii"),
+        format=delivery.format,
+        sample_rate=speech.sample_rate,
+        duration_s=round(speech.seconds, 3),
+        model=speech.model_id,
+        voice=delivery.voice,
+        rtf=round(speech.real_time_factor, 3),
+        seed=speech.seed,
+        finish_reason=speech.finished.reason,
+    )
+
+
+def streamed_response(speech: Speech, delivery: Delivery) -> Response:
+    """Audio as it is made. A speech that breaks off breaks the connection: a client cannot take it for the end."""
+    encoder = make_encoder(delivery.format, speech.sample_rate)
+    return _ClosingStream(
+        speech,
+        _encoded(speech, encoder),
+        media_type=MEDIA_TYPES[delivery.format],
+        headers=_headers(speech, delivery),
+    )
+
+
+def event_response(speech: Speech, delivery: Delivery) -> Response:
+    """Audio as server-sent events in OpenAI's form; a speech that breaks off ends with an error event."""
+    encoder = make_encoder(delivery.format, speech.sample_rate)
+    headers = {**_headers(speech, delivery), "Cache-Control": "no-cache"}
+    return _ClosingStream(speech, _events(speech, encoder), media_type="text/event-stream", headers=headers)
+
+
+class _ClosingStream(StreamingResponse):
+    """Closes its speech also when the client went away before the first byte was sent."""
+
+    def __init__(self, speech: Speech, content: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._speech = speech
+
+    async def __call__(self, scope, receive, send) -> None:
+        async with aclosing(self._speech):
+            await super().__call__(scope, receive, send)
+
+
+async def _encoded(speech: Speech, encoder: AudioEncoder) -> AsyncIterator[bytes]:
+    async for samples in speech:
+        if audio := encoder.encode(samples):
+            yield audio
+    if rest := encoder.finish():
+        yield rest
+
+
+async def _events(speech: Speech, encoder: AudioEncoder) -> AsyncIterator[bytes]:
+    try:
+        async for audio in _encoded(speech, encoder):
+            yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode("ascii")})
+    except SpeechError as error:
+        logger.warning("a speech broke off: %s", error)
+        yield _event({"type": "speech.audio.error", **describe(error)})
+        return
+    assert speech.finished is not None
+    spoken, prompt = speech.finished.frames, speech.finished.prompt_tokens
+    usage = {"input_tokens": prompt, "output_tokens": spoken, "total_tokens": prompt + spoken}
+    yield _event({"type": "speech.audio.done", "usage": usage})
+
+
+def _event(content: dict[str, object]) -> bytes:
+    return f"data: {json.dumps(content)}\n\n".encode()

@@ -1,0 +1,29 @@
+"""The routes at the root, for whoever watches over the server."""
+
+from fastapi import APIRouter
+
+from deployments.errors import ModelUnavailableError
+from deployments.schemas import HealthBody, LiveBody
+from deployments.services import InjectedServices
+
+router = APIRouter(tags=["root"])
+
+
+@router.get("/livez")
+async def livez() -> LiveBody:
+    """The process answers."""
+    return LiveBody()
+
+
+@router.get("/readyz")
+async def readyz(services: InjectedServices) -> LiveBody:
+    """A model can take work."""
+    if (await services.status.health()).status != "ok":
+        raise ModelUnavailableError("no model is ready yet")
+    return LiveBody()
+
+
+@router.get("/health")
+async def health(services: InjectedServices) -> HealthBody:
+    """What /readyz knows, in words; 200 also while models load."""
+    return await services.status.health()

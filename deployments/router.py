@@ -1,0 +1,79 @@
+"""Which model speaks a request."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deployments.config import AppConfig, ModelConfig
+from deployments.errors import ModelNotFoundError, ModelUnavailableError
+from deployments.model_client import ModelClient
+from deployments.speech import Route
+from models import EngineInfo, InvalidRequestError
+from models.architecture import Kind
+
+OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
+_TASKS: dict[Kind, str] = {
+    "base": "speak with a cloned voice",
+    "voice_design": "design a voice",
+    "custom_voice": "speak with a built-in speaker",
+}
+
+
+@dataclass(slots=True)
+class Router:
+    """The configured models in their order: where several can do a task, the first does it."""
+
+    config: AppConfig
+    clients: Mapping[str, ModelClient]  # by model id
+    _infos: dict[str, EngineInfo] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Sequence[ModelConfig]:
+        return self.config.models
+
+    def find(self, model_id: str) -> ModelConfig:
+        """The model with this id. Raises ModelNotFoundError."""
+        for model in self.models:
+            if model.id == model_id:
+                return model
+        raise ModelNotFoundError(f"no model is called {model_id!r}; configured are {self._listing()}")
+
+    def find_leniently(self, name: str) -> ModelConfig | None:
+        """As /v1 names models: an id or a checkpoint in any case. None for OpenAI's names: the choice is ours."""
+        wanted = name.lower().removeprefix("qwen/")
+        if wanted in OPENAI_MODELS:
+            return None
+        for model in self.models:
+            if wanted in (model.id.lower(), model.checkpoint.lower()):
+                return model
+        raise ModelNotFoundError(f"no model is called {name!r}; configured are {self._listing()}")
+
+    def choose(self, kind: Kind, named: ModelConfig | None) -> ModelConfig:
+        """The model for a task. Raises InvalidRequestError when the one named, or every one, is of another kind."""
+        if named is not None:
+            if named.kind != kind:
+                raise InvalidRequestError(
+                    "model", f"{named.id} cannot {_TASKS[kind]}; configured are {self._listing()}"
+                )
+            return named
+        for model in self.models:
+            if model.kind == kind:
+                return model
+        raise InvalidRequestError("model", f"no configured model can {_TASKS[kind]}; configured are {self._listing()}")
+
+    async def info(self, model: ModelConfig) -> EngineInfo:
+        """What the model's engine says of itself; waits while it loads."""
+        if model.id not in self._infos:
+            self._infos[model.id] = await self.clients[model.id].info()
+        return self._infos[model.id]
+
+    async def reach(self, model: ModelConfig, timeout_s: float) -> Route:
+        """The model once it is loaded. Raises ModelUnavailableError when that takes longer than `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return Route(model, self.clients[model.id], await self.info(model))
+        except TimeoutError:
+            raise ModelUnavailableError(f"{model.id} is still loading") from None
+
+    def _listing(self) -> str:
+        return ", ".join(f"{model.id} ({model.checkpoint})" for model in self.models)

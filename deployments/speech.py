@@ -1,0 +1,99 @@
+"""An utterance that has begun, as the ingress reads it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from deployments.config import ModelConfig
+from deployments.errors import DeadlinePassedError
+from deployments.events import Accepted, ServerEvent
+from deployments.model_client import ModelClient
+from deployments.validation import check_language, raise_for_failure
+from models import AudioChunk, EngineInfo, Finished, GenerationError, SynthesisRequest
+from models.types import Samples
+
+GRACE_S = 5.0  # the engine keeps the deadline; this much later the ingress stops waiting for it to say so
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A model that was chosen and is loaded."""
+
+    config: ModelConfig
+    client: ModelClient
+    info: EngineInfo
+
+
+class Speech:
+    """Iterate for the samples; close it in any case, so that an engine never speaks to nobody."""
+
+    def __init__(self, route: Route, events: AsyncGenerator[ServerEvent], timeout_s: float | None) -> None:
+        self.model_id = route.config.id
+        self.sample_rate = route.info.sample_rate
+        self.seed = 0  # known once the engine has accepted
+        self.finished: Finished | None = None
+        self.seconds = 0.0  # of audio so far
+        self._events = events
+        self._first: AudioChunk | None = None
+        self._began = time.monotonic()
+        self._give_up_at = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s + GRACE_S
+
+    @property
+    def real_time_factor(self) -> float:
+        """Wall time so far over audio so far."""
+        return (time.monotonic() - self._began) / self.seconds if self.seconds else 0.0
+
+    async def begin(self) -> None:
+        """Wait for the first samples. Raises whatever keeps them from coming: no headers have gone out yet."""
+        accepted = await self._next_event()
+        assert isinstance(accepted, Accepted), "a model server first says that it has accepted"
+        self.seed = accepted.seed
+        self._first = await self._next_chunk()
+
+    async def __aiter__(self) -> AsyncIterator[Samples]:
+        """float32 [samples] pieces. Raises GenerationError, EngineClosedError, DeadlinePassedError or
+        ModelUnavailableError when the utterance breaks off: whoever reads must not take it for the end."""
+        chunk = self._first
+        while chunk is not None:
+            self.seconds += len(chunk.samples) / self.sample_rate
+            yield chunk.samples
+            chunk = await self._next_chunk()
+
+    async def aclose(self) -> None:
+        """Stop speaking if it has not ended."""
+        await self._events.aclose()
+
+    async def _next_chunk(self) -> AudioChunk | None:
+        """None after the proper end of the utterance."""
+        event = await self._next_event()
+        if isinstance(event, AudioChunk):
+            return event
+        assert isinstance(event, Finished), "after Accepted only chunks and the end come"
+        self.finished = event
+        raise_for_failure(event)
+        return None
+
+    async def _next_event(self) -> ServerEvent:
+        try:
+            async with asyncio.timeout_at(self._give_up_at):
+                return await anext(self._events)
+        except TimeoutError:
+            raise DeadlinePassedError("the deadline passed and the model did not answer") from None
+        except StopAsyncIteration:
+            raise GenerationError("the utterance ended without a word about how") from None
+
+
+async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
+    """Begin to speak: look at the first chunk while an error can still become a status.
+
+    Raises InvalidRequestError for what the model cannot do, and as `Speech` does.
+    """
+    check_language(request, route.info)
+    speech = Speech(route, route.client.speak(request), request.timeout_s)
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(speech.aclose)
+        await speech.begin()
+        undo.pop_all()
+    return speech

@@ -1,0 +1,155 @@
+"""The voice library as the ingress uses it: disk and audio work in threads, encoding in a Base model's replica."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from deployments.config import AppConfig, ModelConfig
+from deployments.errors import ModelUnavailableError
+from deployments.router import Router
+from deployments.schemas import VoiceBody
+from deployments.validation import Conditioner, renamed_fields
+from models import SynthesisRequest, VoicePrompt
+from models.types import Samples
+from voices import BrokenVoice, Encode, Voice, VoiceLibrary, VoiceNotFoundError, read_reference_audio
+
+ENCODE_TIMEOUT_S = 120.0
+SPEAKERS_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A voice to be made from a reference clip; `field_names` are the client's names of the fields."""
+
+    name: str
+    audio: bytes
+    text: str | None
+    description: str = ""
+    languages: tuple[str, ...] = ()
+    field_names: Mapping[str, str] = field(default_factory=dict)
+
+
+class VoiceService:
+    """Voices by name, for every route."""
+
+    def __init__(self, config: AppConfig, router: Router, library: VoiceLibrary) -> None:
+        self._config = config
+        self._router = router
+        self._library = library
+
+    async def get(self, name: str) -> Voice:
+        """The voice of this name or id, built-in speakers included. Raises VoiceNotFoundError, VoiceBrokenError."""
+        try:
+            return await asyncio.to_thread(self._library.get, name)
+        except VoiceNotFoundError:
+            speakers = await self._speakers()
+            if name.strip().lower() not in speakers:
+                raise
+            return speakers[name.strip().lower()]
+
+    async def get_openai(self, name: str) -> Voice:
+        """The same for /v1, where OpenAI's own voice names stand for configured voices unless a voice has the name."""
+        stands_for = self._config.openai_voices.get(name.strip().lower())
+        try:
+            return await self.get(name)
+        except VoiceNotFoundError:
+            if stands_for is None:
+                raise
+        return await self.get(stands_for)
+
+    async def list(self) -> list[VoiceBody]:
+        """Every voice; broken ones last, with what is wrong as their description."""
+        found = await asyncio.to_thread(self._library.list)
+        broken = await asyncio.to_thread(self._library.broken)
+        speakers = await self._speakers()
+        return [
+            *(describe_voice(voice) for voice in [*found, *speakers.values()]),
+            *(_describe_broken(voice) for voice in broken),
+        ]
+
+    async def clone(self, clip: Clip) -> Voice:
+        """Make a voice that stays. Raises as `VoiceLibrary.create_cloned`; then nothing has changed on disk."""
+        model = self._router.choose("base", None)
+        conditioner = self._conditioner(model)
+        with renamed_fields(clip.field_names):
+            return await asyncio.to_thread(
+                self._library.create_cloned,
+                clip.name,
+                clip.audio,
+                clip.text,
+                conditioner.encode,
+                conditioner.weights,
+                clip.description,
+                clip.languages,
+            )
+
+    async def clone_once(self, model: ModelConfig, clip: bytes, text: str | None, field_name: str) -> VoicePrompt:
+        """The prompt of a clip that is used for one request and not kept. Raises ReferenceAudioError."""
+        audio = await asyncio.to_thread(read_reference_audio, clip, field_name)
+        return await self._encode(model, audio.samples, audio.sample_rate, text)
+
+    async def delete(self, name: str) -> None:
+        """Remove a voice. Raises VoiceNotFoundError, VoiceReadOnlyError, VoiceStorageError."""
+        await asyncio.to_thread(self._library.delete, name)
+
+    async def condition(
+        self, request: SynthesisRequest, voice: Voice, model: ModelConfig, style: str | None = None
+    ) -> SynthesisRequest:
+        """The request, spoken by `voice` with `model`; slow when the voice is new to the model."""
+        return await asyncio.to_thread(self._conditioner(model).apply, request, voice, style)
+
+    def _conditioner(self, model: ModelConfig) -> Conditioner:
+        return Conditioner(self._config.source(model), self._encode_from_thread(model))
+
+    def _encode_from_thread(self, model: ModelConfig) -> Encode:
+        """For the library, which works in threads: the call goes back to the event loop and on to the replica."""
+        loop = asyncio.get_running_loop()
+
+        def encode(samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+            return asyncio.run_coroutine_threadsafe(self._encode(model, samples, sample_rate, text), loop).result()
+
+        return encode
+
+    async def _encode(self, model: ModelConfig, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        try:
+            async with asyncio.timeout(ENCODE_TIMEOUT_S):
+                return await self._router.clients[model.id].encode_voice(samples, sample_rate, text)
+        except TimeoutError:
+            raise ModelUnavailableError(f"{model.id} did not encode the voice in {ENCODE_TIMEOUT_S:.0f} s") from None
+
+    async def _speakers(self) -> dict[str, Voice]:
+        """Built-in speakers by name, of the models that are loaded."""
+        speakers: dict[str, Voice] = {}
+        for model in self._router.models:
+            if model.kind == "custom_voice":
+                try:
+                    info = (await self._router.reach(model, SPEAKERS_TIMEOUT_S)).info
+                except ModelUnavailableError:
+                    continue
+                speakers |= {speaker.lower(): Voice.builtin(speaker) for speaker in info.speakers}
+        return speakers
+
+
+def describe_voice(voice: Voice) -> VoiceBody:
+    """A voice as it is listed."""
+    return VoiceBody(
+        id=voice.id,
+        name=voice.name,
+        kind=voice.kind,
+        description=voice.description,
+        languages=list(voice.languages),
+        created_at=voice.created_at,
+        mode=voice.mode,
+    )
+
+
+def _describe_broken(voice: BrokenVoice) -> VoiceBody:
+    return VoiceBody(
+        id=voice.id,
+        name=voice.id,
+        kind="broken",
+        description=voice.reason,
+        languages=[],
+        created_at=None,
+        mode=None,
+    )

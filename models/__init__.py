@@ -1,0 +1,57 @@
+"""Qwen3-TTS for CPUs: load an engine, speak. Importing this package does not import torch."""
+
+from pathlib import Path
+
+from models.engine_api import EngineInfo, EngineStatus, MemoryReport, SpeechEngine
+from models.errors import (
+    CheckpointError,
+    EngineClosedError,
+    GenerationError,
+    InvalidRequestError,
+    SpeechError,
+    WeightsUnavailableError,
+)
+from models.types import (
+    AudioChunk,
+    Finished,
+    FinishReason,
+    Sampling,
+    SpeechStream,
+    SynthesisRequest,
+    VoicePrompt,
+)
+
+__all__ = [
+    "AudioChunk",
+    "CheckpointError",
+    "EngineClosedError",
+    "EngineInfo",
+    "EngineStatus",
+    "FinishReason",
+    "Finished",
+    "GenerationError",
+    "InvalidRequestError",
+    "MemoryReport",
+    "Sampling",
+    "SpeechEngine",
+    "SpeechError",
+    "SpeechStream",
+    "SynthesisRequest",
+    "VoicePrompt",
+    "WeightsUnavailableError",
+    "load_engine",
+]
+
+
+def load_engine(
+    checkpoint: str | Path, precision: str = "bf16", threads: int | None = None, **options: object
+) -> SpeechEngine:
+    """Load a checkpoint: a folder, "embedded:base" (or custom_voice, voice_design) or "hub:Qwen/...".
+
+    `precision` is fp32, bf16, int8 or nf4; `threads` None takes the cores this process may use; further options
+    are the fields of `models.engine.EngineOptions`.
+    Raises CheckpointError for weights that do not fit, WeightsUnavailableError for weights that cannot be had.
+    """
+    from models.engine import Engine, EngineOptions
+
+    return Engine.load(checkpoint, precision, EngineOptions(threads=threads, **options))  # type: ignore[arg-type]

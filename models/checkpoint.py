@@ -1,0 +1,158 @@
+"""Opening a checkpoint: from the cache (embedded), the hub or a folder, to architecture, text tokenizer and tensors.
+
+Nothing is ever substituted: what cannot be had is an error that says so.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from models.architecture import Architecture, Kind, read_architecture
+from models.cache_directory import cache_directory
+from models.config_section import ConfigSection, read_config
+from models.content_digest import content_digest
+from models.encoder_architecture import read_codec_encoder, read_speaker_encoder
+from models.errors import CheckpointError, InvalidRequestError
+from models.tensor_file import TensorFile, open_tensors
+from models.tensor_inventory import (
+    Inventory,
+    codec_decoder_tensors,
+    codec_encoder_tensors,
+    speaker_encoder_tensors,
+    talker_tensors,
+)
+from models.text_tokenizer import TextTokenizer
+from models.types import Sampling
+
+Source = Literal["embedded", "hub", "folder"]
+
+_EMBEDDED_VERSION = 1  # to be raised when the writer of synthetic checkpoints changes what it writes
+_EMBEDDED_SEED = 0
+
+
+def _compare(tensors: TensorFile, expected: Inventory, allowed: Inventory) -> None:
+    """Raises CheckpointError for a tensor that is missing, misshapen or neither expected nor allowed."""
+    where = tensors.paths[0]
+    for name, shape in expected.items():
+        if tensors.shape(name) != shape:
+            raise CheckpointError(f"{where}: tensor {name} has shape {tensors.shape(name)}, expected {shape}")
+    for name in tensors.names:
+        if name not in expected and name not in allowed:
+            raise CheckpointError(f"{where}: unexpected tensor {name}")
+
+
+def _generation_defaults(config: ConfigSection) -> Sampling:
+    def number(key: str, default: float) -> float:
+        return config.get(key, float) if key in config.values else default
+
+    published = Sampling()
+    greedy = config.values.get("do_sample") is False
+    predictor_greedy = config.values.get("subtalker_dosample") is False
+    try:
+        return Sampling(
+            temperature=0.0 if greedy else number("temperature", published.temperature),
+            top_k=int(number("top_k", published.top_k)),
+            top_p=number("top_p", published.top_p),
+            repetition_penalty=number("repetition_penalty", published.repetition_penalty),
+            predictor_temperature=(
+                0.0 if predictor_greedy else number("subtalker_temperature", published.predictor_temperature)
+            ),
+            predictor_top_k=int(number("subtalker_top_k", published.predictor_top_k)),
+            predictor_top_p=number("subtalker_top_p", published.predictor_top_p),
+        )
+    except InvalidRequestError as error:
+        raise CheckpointError(f"{config.where}: {error}") from None
+
+
+class Checkpoint:
+    """One checkpoint directory in the published format. Tensors are mapped when first asked for."""
+
+    def __init__(self, path: Path, source: Source) -> None:
+        """Raises CheckpointError when config files are missing or describe something unsupported."""
+        self.path = path
+        self.source: Source = source
+        self.architecture: Architecture = read_architecture(path)
+        self.generation_defaults: Sampling = _generation_defaults(read_config(path / "generation_config.json"))
+
+    @cached_property
+    def text_tokenizer(self) -> TextTokenizer:
+        return TextTokenizer.load(self.path, from_hub=self.source == "hub")
+
+    @cached_property
+    def model(self) -> TensorFile:
+        """Talker, code predictor and, in a Base checkpoint, speaker encoder."""
+        return open_tensors(self.path)
+
+    @cached_property
+    def speech_tokenizer(self) -> TensorFile:
+        """Codec decoder and codec encoder."""
+        return open_tensors(self.path / "speech_tokenizer")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all weights: another one means other voices and other packed weights."""
+        digests = [content_digest(path) for path in (*self.model.paths, *self.speech_tokenizer.paths)]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
+
+    def check(self, needs_encoder: bool = False) -> None:
+        """Compare the tensors with what the architecture asks for, both ways.
+
+        Without `needs_encoder` the parts that turn audio into a voice may be missing, but not misshapen.
+        Raises CheckpointError that names the tensor.
+        """
+        codec_encoder = codec_encoder_tensors(read_codec_encoder(self.path))
+        speaker_encoder: Inventory = {}
+        if self.architecture.kind == "base":
+            speaker_encoder = speaker_encoder_tensors(read_speaker_encoder(self.path))
+        parts = (
+            (self.model, talker_tensors(self.architecture), speaker_encoder),
+            (self.speech_tokenizer, codec_decoder_tensors(self.architecture.codec), codec_encoder),
+        )
+        for tensors, speaking, encoding in parts:
+            present = {name: shape for name, shape in encoding.items() if needs_encoder or name in tensors}
+            _compare(tensors, speaking | present, encoding)
+
+
+def _embedded(kind: str) -> Path:
+    """The tiny synthetic checkpoint of this kind, made on first use; safe when two processes start at once."""
+    if kind not in get_args(Kind):
+        raise CheckpointError(f"embedded:{kind} is unknown: there is {', '.join(get_args(Kind))}")
+    directory = cache_directory() / "embedded" / f"{kind}-{_EMBEDDED_VERSION}"
+    if directory.exists():
+        return directory
+    from models.synthetic import write_checkpoint
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        write_checkpoint(temporary, "tiny", cast(Kind, kind), _EMBEDDED_SEED)
+        os.chmod(temporary, 0o755)
+        os.rename(temporary, directory)
+    except OSError:
+        if not directory.exists():  # else another process was first, and wrote the same
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return directory
+
+
+def open_checkpoint(spec: str | Path) -> Checkpoint:
+    """Open a folder, "embedded:base" (or custom_voice, voice_design) or "hub:Qwen/...[@revision]".
+
+    Raises CheckpointError for a checkpoint that is missing or unsupported, WeightsUnavailableError when the hub
+    cannot be reached.
+    """
+    if isinstance(spec, str) and spec.startswith("embedded:"):
+        return Checkpoint(_embedded(spec.removeprefix("embedded:")), "embedded")
+    if isinstance(spec, str) and spec.startswith("hub:"):
+        from models.hub import download
+
+        return Checkpoint(download(spec.removeprefix("hub:")), "hub")
+    path = Path(spec).expanduser()
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is not a directory; a checkpoint is a folder, embedded:KIND or hub:NAME")
+    return Checkpoint(path, "folder")

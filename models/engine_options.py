@@ -1,0 +1,37 @@
+"""How an engine is set up. Typed, checked, frozen."""
+
+from dataclasses import dataclass, field
+
+from models.errors import InvalidRequestError
+from models.runaway import RunawayLimits
+from models.scheduler import ChunkPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Defaults suit a small machine; each slot reserves `max_positions` of cache and touches what it uses."""
+
+    threads: int | None = None  # None: the cores this process may use
+    slots: int = 8  # sequences that run together
+    max_positions: int = 2048  # prompt and frames of one sequence together
+    max_frames: int = 1500  # of a request that names no limit: 120 s
+    prefill_rows: int = 64  # prompt positions between two frame steps
+    prefix_bytes: int = 64 * 1024 * 1024  # state kept for voices
+    chunks: ChunkPolicy = field(default_factory=ChunkPolicy)
+    runaway: RunawayLimits | None = field(default_factory=RunawayLimits)  # None: never
+    backend: str = "auto"  # "native", "torch", or whichever is there
+    instructions: str | None = None  # forces the native kernels' instruction set
+    least_frames_per_token: float = 1.5  # texts that could not even fit at this pace are refused
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "max_positions", "max_frames", "prefill_rows"):
+            if getattr(self, name) < 1:
+                raise InvalidRequestError(name, f"{getattr(self, name)} is below 1")
+        if self.threads is not None and self.threads < 1:
+            raise InvalidRequestError("threads", f"{self.threads} is below 1")
+        if self.backend not in ("auto", "native", "torch"):
+            raise InvalidRequestError("backend", f"{self.backend!r} is not auto, native or torch")
+
+    def least_frames(self, text_tokens: int) -> int:
+        """Frames below which a text of so many tokens cannot have been spoken."""
+        return int(self.least_frames_per_token * text_tokens)

@@ -1,0 +1,34 @@
+"""The exception tree of everything that computes. `deployments/errors.py` maps it to HTTP statuses."""
+
+
+class SpeechError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+class InvalidRequestError(SpeechError):
+    """A request that can never succeed as it stands. `field` names the offending field of the request."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["InvalidRequestError"], tuple[str, str]]:
+        """Pickled from what it is made of: it crosses processes."""
+        return type(self), (self.field, self.message)
+
+
+class CheckpointError(SpeechError):
+    """A checkpoint that is missing, incomplete, misshapen or not of a supported architecture."""
+
+
+class WeightsUnavailableError(CheckpointError):
+    """Weights that could not be fetched from where the configuration says they are."""
+
+
+class EngineClosedError(SpeechError):
+    """The engine is shutting down or has died; nothing was computed."""
+
+
+class GenerationError(SpeechError):
+    """One sequence failed while it was being computed; the others were not touched."""

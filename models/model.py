@@ -1,0 +1,121 @@
+"""A loaded model: everything the engine thread owns, built once."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import Checkpoint, open_checkpoint
+from models.codec_decoder import CodecDecoder
+from models.codec_slots import CodecSlots
+from models.engine_api import EngineInfo, MemoryReport
+from models.engine_options import EngineOptions
+from models.errors import InvalidRequestError
+from models.language_model import LanguageModel, load_language_model
+from models.prefix_cache import PrefixCache
+from models.prompt import PromptBuilder
+from models.quantization import PRECISIONS, Precision, compute_dtype
+from models.runner import Runner
+from models.types import Samples, VoicePrompt
+
+_log = logging.getLogger(__name__)
+
+
+class Model:
+    """One checkpoint at one precision."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, options: EngineOptions) -> None:
+        started = time.monotonic()
+        self.architecture = architecture = checkpoint.architecture
+        self.generation_defaults = checkpoint.generation_defaults
+        self._checkpoint = checkpoint
+        self._encoding = threading.Lock()
+        self._language_model = language_model = load_language_model(checkpoint, precision, options)
+        self._codec = _codec(checkpoint, precision)
+        self.builder = PromptBuilder(
+            architecture, checkpoint.text_tokenizer, language_model.talker, language_model.predictor
+        )
+        self.runner = Runner(
+            architecture,
+            self.builder,
+            language_model.talker,
+            language_model.predictor,
+            CodecSlots(self._codec, lambda: _codec(checkpoint, "fp32"), options.slots),
+            PrefixCache(options.prefix_bytes),
+            options.slots,
+            options.prefill_rows,
+        )
+        self.info = _info(checkpoint, precision, language_model, options, time.monotonic() - started)
+
+    @classmethod
+    def load(cls, spec: str | Path, precision: str, options: EngineOptions) -> "Model":
+        """Open, check and build. Raises CheckpointError, or InvalidRequestError for an unknown precision."""
+        checked = _check_precision(precision)
+        checkpoint = open_checkpoint(spec)
+        checkpoint.check()
+        with torch.inference_mode():
+            model = cls(checkpoint, checked, options)
+        _log.info("loaded %s: %s", checkpoint.path, model.info)
+        return model
+
+    def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        """See SpeechEngine.encode_voice; runs in the caller's thread, one at a time."""
+        from models.voice_encoder import VoiceEncoder
+
+        if self.architecture.kind != "base":
+            raise InvalidRequestError("model", f"a {self.architecture.kind} model cannot clone voices")
+        with self._encoding:
+            return VoiceEncoder(self._checkpoint).encode(samples, sample_rate, text)
+
+    def memory_report(self) -> MemoryReport:
+        """Bytes by purpose."""
+        runner = self.runner
+        return MemoryReport(
+            weights=self._language_model.weight_bytes + self._codec.weight_bytes,
+            caches=runner.cache_bytes,
+            codec_state=runner.codec_bytes,
+            workspace=runner.workspace_bytes,
+            prefixes=runner.prefix_bytes,
+        )
+
+
+def _check_precision(precision: str) -> Precision:
+    for known in PRECISIONS:
+        if known == precision:
+            return known
+    raise InvalidRequestError("precision", f"{precision!r} is not one of {', '.join(PRECISIONS)}")
+
+
+def _codec(checkpoint: Checkpoint, precision: Precision) -> CodecDecoder:
+    """The codec decoder in float32, or in what the machine computes best below it."""
+    dtype = torch.float32 if precision == "fp32" else compute_dtype()
+
+    def source(name: str) -> Tensor:
+        return checkpoint.speech_tokenizer.tensor(name)
+
+    return CodecDecoder(checkpoint.architecture.codec, source, dtype)
+
+
+def _info(
+    checkpoint: Checkpoint, precision: str, language_model: LanguageModel, options: EngineOptions, seconds: float
+) -> EngineInfo:
+    architecture = checkpoint.architecture
+    return EngineInfo(
+        kind=architecture.kind,
+        size=architecture.size,
+        precision=precision,
+        backend=language_model.backend,
+        instructions=language_model.instructions,
+        weights=checkpoint.source,
+        sample_rate=architecture.sample_rate,
+        samples_per_frame=architecture.samples_per_frame,
+        speaker_embedding_size=architecture.talker.hidden,
+        languages=architecture.spoken_languages,
+        speakers=tuple(architecture.speakers),
+        slots=options.slots,
+        max_frames=options.max_frames,
+        load_seconds=seconds,
+    )

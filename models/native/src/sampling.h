@@ -1,0 +1,26 @@
+// One code from logits: the function of models/sampling.py.
+#pragma once
+#include "descriptions.h"
+#include "memory.h"
+
+namespace speech {
+
+class Sampler {
+public:
+    explicit Sampler(int vocabulary);
+
+    // `uniform` in [0, 1): the smallest code whose cumulative probability exceeds it.
+    int draw(const float* logits, const SamplingRow& row, double uniform);
+    int64_t bytes() const { return scores_.bytes() + order_.bytes() + cumulative_.bytes(); }
+
+private:
+    void keep_top_k(int wanted);
+    void keep_top_p(float top_p);
+
+    int vocabulary_;
+    Buffer<float> scores_;
+    Buffer<int32_t> order_;
+    Buffer<double> cumulative_;
+};
+
+}  // namespace speech

@@ -1,0 +1,102 @@
+"""Packed weights on disk: written once per checkpoint and layout, memory-mapped from then on.
+
+A file's name holds a digest of what it was made from and a digest of its content, so that whatever was truncated,
+damaged or made by another version is noticed and made again. Processes that start at once wait for one writer.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from models.atomic_file import write_atomically
+from models.cache_directory import cache_directory
+from models.content_digest import content_digest
+from models.errors import CheckpointError
+from models.safetensors_writer import SafetensorsWriter
+from models.tensor_file import TensorFile
+
+_log = logging.getLogger(__name__)
+
+Builder = Callable[[], Iterator[tuple[str, Tensor]]]
+
+_FORMAT_VERSION = 1  # of these files; layouts have versions of their own in their names
+_ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+_HEADER_ROOM = 1 << 20  # bytes; a packed model needs a tenth of it
+
+
+class PackedTensors(Mapping[str, Tensor]):
+    """Tensors by name, views of a mapped file."""
+
+    def __init__(self, file: TensorFile) -> None:
+        self._tensors = {name: file.tensor(name) for name in file.names}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Hold a lock that the system releases when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _find(directory: Path, key: str) -> PackedTensors | None:
+    """The packed tensors of a key, if they are there and whole; what is not whole is removed."""
+    for path in sorted(directory.glob(f"{key}-*.safetensors")):
+        try:
+            if content_digest(path) == path.stem.removeprefix(f"{key}-"):
+                return PackedTensors(TensorFile([path]))
+            _log.warning("%s is damaged and will be made again", path)
+        except CheckpointError as error:
+            _log.warning("%s; it will be made again", error)
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _build(directory: Path, key: str, build: Builder) -> PackedTensors:
+    def write(path: Path) -> None:
+        with SafetensorsWriter(path, _HEADER_ROOM, _ALIGNMENT) as file:
+            for name, tensor in build():
+                file.add(name, tensor)
+
+    for leftover in directory.glob(f".{key}*"):  # of a writer that was killed: it does not hold the lock any more
+        leftover.unlink(missing_ok=True)
+    unnamed = directory / f"{key}.unnamed"
+    write_atomically(unnamed, write)
+    path = directory / f"{key}-{content_digest(unnamed)}.safetensors"
+    os.replace(unnamed, path)
+    return PackedTensors(TensorFile([path]))
+
+
+def open_packed(fingerprint: str, layout: str, build: Builder) -> PackedTensors:
+    """The tensors that `build` makes, memory-mapped; it runs only where they are not there yet.
+
+    `fingerprint` says what they are made from, `layout` how, with a version in it. Tensors are written one at a time,
+    each at a multiple of 64 bytes. Raises OSError when they cannot be written, and what `build` raises.
+    """
+    key = hashlib.sha256(f"{_FORMAT_VERSION}\n{fingerprint}\n{layout}".encode()).hexdigest()[:32]
+    directory = cache_directory() / "packed"
+    with _alone(directory / f"{key}.lock"):
+        found = _find(directory, key)
+        if found is None:
+            _log.info("packing weights as %s into %s", layout, directory)
+            found = _build(directory, key, build)
+        return found

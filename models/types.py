@@ -1,0 +1,170 @@
+"""What goes into an engine and what comes out: frozen, checked when made, free of torch."""
+
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import InvalidRequestError
+
+Samples = npt.NDArray[np.float32]  # [samples], mono, -1..1
+Codes = npt.NDArray[np.int64]  # [frames, code_groups]
+
+MAX_SEED = 2**64 - 1
+
+
+class FinishReason(StrEnum):
+    """Why a sequence ended."""
+
+    EOS = "eos"  # the talker said so
+    LENGTH = "length"  # max_frames reached
+    CANCELLED = "cancelled"  # abort()
+    DEADLINE = "deadline"  # timeout_s passed
+    RUNAWAY = "runaway"  # end of speech was missed and the noise that follows was cut
+    ERROR = "error"  # this sequence failed
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise InvalidRequestError(name, f"{value} is outside {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How codes are drawn. A temperature of 0 takes the most likely code; top_k 0 and top_p 1 switch a filter off.
+
+    The defaults are those of the published generation_config.json. `predictor_*` govern codes 1..15.
+    Without a seed the engine draws one and reports it.
+    """
+
+    temperature: float = 0.9
+    top_k: int = 50
+    top_p: float = 1.0
+    repetition_penalty: float = 1.05
+    predictor_temperature: float = 0.9
+    predictor_top_k: int = 50
+    predictor_top_p: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "predictor_temperature"):
+            _check_range(name, getattr(self, name), 0.0, 100.0)
+        for name in ("top_k", "predictor_top_k"):
+            _check_range(name, getattr(self, name), 0, 2**31 - 1)
+        for name in ("top_p", "predictor_top_p"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0.0 < value <= 1.0):
+                raise InvalidRequestError(name, f"{value} is outside (0, 1]")
+        _check_range("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise InvalidRequestError("seed", f"{self.seed} is outside 0 to {MAX_SEED}")
+
+    @classmethod
+    def greedy(cls, repetition_penalty: float = 1.05) -> "Sampling":
+        """The most likely code everywhere: no randomness, whatever the seed."""
+        return cls(temperature=0.0, predictor_temperature=0.0, repetition_penalty=repetition_penalty)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoicePrompt:
+    """A cloned voice as a Base model hears it.
+
+    With `reference_codes` and `reference_text` it is an ICL clone; with neither, an x-vector clone.
+    """
+
+    speaker_embedding: npt.NDArray[np.float32]  # [talker hidden size]
+    reference_codes: Codes | None = None  # [frames, code_groups]
+    reference_text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.speaker_embedding.ndim != 1 or not np.isfinite(self.speaker_embedding).all():
+            raise InvalidRequestError("voice", "the speaker embedding must be a finite vector")
+        if (self.reference_codes is None) != (self.reference_text is None):
+            raise InvalidRequestError("voice", "reference codes and reference text come together or not at all")
+        if self.reference_codes is not None and (self.reference_codes.ndim != 2 or len(self.reference_codes) == 0):
+            raise InvalidRequestError("voice", "reference codes must be [frames, code groups] and not empty")
+
+    @property
+    def is_icl(self) -> bool:
+        """Whether the clone continues its reference clip (in-context learning)."""
+        return self.reference_codes is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SynthesisRequest:
+    """One utterance to speak.
+
+    Exactly one way of choosing the voice: `voice` (Base), `description` (VoiceDesign) or `speaker` (CustomVoice,
+    where `description` may add a style). `text_at_once` None takes upstream's default for the mode (its
+    `non_streaming_mode`): trailing text for clones, all at once for the others.
+    """
+
+    text: str
+    language: str = "auto"
+    voice: VoicePrompt | None = None
+    description: str | None = None
+    speaker: str | None = None
+    sampling: Sampling | None = None  # None: the checkpoint's generation defaults
+    max_frames: int | None = None  # None: the engine's limit
+    text_at_once: bool | None = None
+    timeout_s: float | None = None  # deadline from submission; None: none
+    whole: bool = False  # deliver one chunk at the end, so that a runaway can still be drawn again
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        if not any(character.isprintable() and not character.isspace() for character in self.text):
+            raise InvalidRequestError("text", "is empty: there is nothing to speak")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise InvalidRequestError("max_frames", f"{self.max_frames} is below 1")
+        if self.timeout_s is not None and not (math.isfinite(self.timeout_s) and self.timeout_s > 0):
+            raise InvalidRequestError("timeout_s", f"{self.timeout_s} is not a positive number of seconds")
+        if self.voice is not None and (self.speaker is not None or self.description is not None):
+            raise InvalidRequestError("voice", "a cloned voice takes neither a speaker nor a description")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """Samples of one request, in order and without gaps."""
+
+    samples: Samples
+    first_frame: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last thing said about a request; exactly one per request."""
+
+    reason: FinishReason
+    frames: int
+    seed: int
+    prompt_tokens: int = 0
+    queue_s: float = 0.0  # submission to admission
+    ttfa_s: float | None = None  # submission to first chunk
+    total_s: float = 0.0  # submission to this event
+    retried: bool = False  # a runaway was drawn again from a derived seed
+    error: str | None = None
+
+
+SpeechEvent = AudioChunk | Finished
+
+
+class SpeechStream:
+    """The events of one submitted request, in the order in which they happen."""
+
+    def __init__(self, events: Iterator[SpeechEvent], request_id: str, seed: int) -> None:
+        self._events = events
+        self.request_id = request_id
+        self.seed = seed
+        self.finished: Finished | None = None
+
+    def __iter__(self) -> Iterator[Samples]:
+        for event in self._events:
+            if isinstance(event, Finished):
+                self.finished = event
+                return
+            yield event.samples

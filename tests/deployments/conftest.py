@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments import memory_budget
+from tests.deployments.helpers import App, make_config
+
+
+@pytest.fixture(autouse=True)
+def _unlimited_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model server limits the memory of its process, which here is that of all tests."""
+    monkeypatch.setattr(memory_budget, "enforce", lambda budget_bytes: budget_bytes)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    made = App(make_config(tmp_path / "voices"))
+    yield made
+    made.close()

@@ -1,0 +1,76 @@
+"""Configurations, clips and apps that several test files use."""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import soundfile
+from starlette.testclient import TestClient
+
+from deployments.config import AppConfig
+from deployments.http_app import create_app
+from deployments.model_server import ModelServer
+from tests.deployments.fake_engine import FakeEngine
+
+Answer = TypeVar("Answer")
+
+MODELS = [
+    {"id": "base-small-bf16", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "bf16"},
+    {"id": "base-small-fp32", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "fp32"},
+    {"id": "voice-design-nf4", "checkpoint": "Qwen3-TTS-12Hz-1.7B-VoiceDesign", "precision": "nf4"},
+]
+CUSTOM_VOICE = {"id": "custom", "checkpoint": "Qwen3-TTS-12Hz-0.6B-CustomVoice", "precision": "bf16"}
+
+
+def make_config(voices: Path, models: list[dict[str, str]] | None = None, **settings: Any) -> AppConfig:
+    """A configuration as YAML would give it."""
+    budgeted = [{**model, "memory_budget_mb": 4000} for model in models or MODELS]
+    return AppConfig.model_validate({"models": budgeted, "voices": str(voices), **settings})
+
+
+class App:
+    """The HTTP app over fake engines, without Ray."""
+
+    def __init__(self, config: AppConfig) -> None:
+        self.config = config
+        self.engines = {model.id: FakeEngine(model.kind, model.precision) for model in config.models}
+        self.servers = {
+            model.id: ModelServer(config, model, lambda _, model: self.engines[model.id]) for model in config.models
+        }
+        # Ray hands over no client address either in tests; here it is a loopback client's.
+        self.http = TestClient(create_app(config, self.servers), client=("127.0.0.1", 50000))
+        self.broken = TestClient(
+            create_app(config, self.servers), client=("127.0.0.1", 50000), raise_server_exceptions=False
+        )
+
+    def close(self) -> None:
+        for server in self.servers.values():
+            server.close()
+
+
+def make_clip(seconds: float = 2.0, rate: int = 16_000, audio_format: str = "WAV") -> bytes:
+    """A tone that a voice can be made of."""
+    time_axis = np.arange(int(seconds * rate)) / rate
+    buffer = io.BytesIO()
+    soundfile.write(buffer, 0.3 * np.sin(2 * np.pi * 220 * time_axis), rate, format=audio_format)
+    return buffer.getvalue()
+
+
+def refused_at_once(ask: Callable[[], Answer], seconds: float = 0.1, tries: int = 5) -> Answer:
+    """The answer, which must come within `seconds`, once at least: the machine may be busy with something else."""
+    fastest = float("inf")
+    for _ in range(tries):
+        began = time.perf_counter()
+        answer = ask()
+        fastest = min(fastest, time.perf_counter() - began)
+        if fastest < seconds:
+            return answer
+    raise AssertionError(f"the fastest of {tries} refusals took {fastest:.3f} s")
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    """Every file under a directory: what must not change when a request is refused."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

@@ -1,0 +1,38 @@
+"""In a process of its own: the limit cannot be taken back."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+from deployments import memory_budget
+import numpy as np
+MIB = 2**20
+{before}
+held = np.ones(60 * MIB, dtype=np.uint8)
+try:
+    more = np.ones(200 * MIB, dtype=np.uint8)
+    print("allocated")
+except MemoryError:
+    print("refused")
+again = np.ones(20 * MIB, dtype=np.uint8)
+print("alive", 60 * MIB < memory_budget.resident_bytes() <= memory_budget.peak_bytes())
+"""
+
+
+def run(before: str) -> str:
+    program = PROGRAM.format(before=before)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False).stdout
+
+
+def test_an_allocation_past_the_budget_fails_and_the_process_lives_on() -> None:
+    assert run("memory_budget.enforce(memory_budget.resident_bytes() + 150 * MIB)") == "refused\nalive True\n"
+
+
+def test_without_a_budget_nothing_is_refused() -> None:
+    assert run("") == "allocated\nalive True\n"
+
+
+def test_a_budget_that_is_used_up_after_loading_is_an_error() -> None:
+    program = "from deployments import memory_budget; memory_budget.enforce(1)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "MemoryBudgetError" in answer.stderr

@@ -1,0 +1,204 @@
+"""The application under Ray Serve with fake engines: what only Ray can get wrong."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import ray
+from ray import serve
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+from ray.serve.handle import DeploymentResponseGenerator
+
+from deployments.app import assemble, build
+from deployments.audio_encoder import to_int16
+from deployments.model_client import ServeModelClient
+from models import GenerationError, InvalidRequestError, SynthesisRequest
+from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine
+from tests.deployments.helpers import MODELS, make_config, refused_at_once
+
+SYNTHESIZE = "/api/v1/tts/synthesize"
+SPOKEN = {"text": "Hello.", "voice": "narrator_cloned", "format": "pcm"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def pcm(frames: int) -> bytes:
+    return to_int16(np.concatenate([frame(index) for index in range(frames)]))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    port = free_port()
+    ray.init(
+        address="local", namespace="serve", include_dashboard=False, num_cpus=2, object_store_memory=128 * 2**20,
+        _node_ip_address="127.0.0.1", logging_level=logging.WARNING, log_to_driver=False,
+    )  # fmt: skip
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        config = make_config(tmp_path_factory.mktemp("voices"), models=MODELS[:1])
+        serve.run(assemble(config, make_fake_engine), name="tts", route_prefix="/")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def running(url: str) -> int:
+    return httpx.get(f"{url}/api/v1/status").json()["models"][0]["slots_used"]
+
+
+def until_idle(url: str) -> float:
+    began = time.monotonic()
+    while running(url) > 0:
+        assert time.monotonic() - began < 5, "the engine still speaks to nobody"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_http_answers_with_one_request_id(url: str) -> None:
+    answer = httpx.post(url + SYNTHESIZE, json=SPOKEN)
+    assert (answer.status_code, answer.content) == (200, pcm(DEFAULT_FRAMES))
+    assert len(answer.headers.get_list("x-request-id")) == 1
+
+
+def test_the_builder_takes_its_arguments_typed() -> None:
+    arguments = {"models": [{**MODELS[0], "memory_budget_mb": 1000}]}
+    app = call_user_app_builder_with_args_if_necessary(build, arguments)
+    assert isinstance(app, serve.Application)
+
+
+def test_bad_input_is_refused_within_100_ms(url: str) -> None:
+    httpx.post(url + SYNTHESIZE, json=SPOKEN)
+    for change in ({"text": "a" * 100_000}, {"voice": "nobody"}, {"colour": 1}, {"language": "klingon"}):
+        body = {**SPOKEN, **change}
+        answer = refused_at_once(lambda body=body: httpx.post(url + SYNTHESIZE, json=body))
+        assert answer.status_code in (400, 404)
+        assert set(answer.json()) == {"error"}
+
+
+def test_an_error_of_the_replica_keeps_its_field(url: str) -> None:
+    answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[reject]"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "max_frames")
+
+
+def test_an_error_outside_the_tree_stays_opaque(url: str) -> None:
+    answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[crash]"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def test_a_stream_arrives_while_it_is_made(url: str) -> None:
+    body = {**SPOKEN, "text": "[frames 100]", "stream": True}
+    with httpx.stream("POST", url + SYNTHESIZE, json=body) as answer:
+        arrivals = [(time.monotonic(), piece) for piece in answer.iter_raw()]
+    assert b"".join(piece for _, piece in arrivals) == pcm(100)
+    assert arrivals[-1][0] - arrivals[0][0] > 0.3
+    assert len(arrivals) > 10
+
+
+def test_a_stream_that_breaks_off_is_broken_for_the_client(url: str) -> None:
+    body = {**SPOKEN, "text": "[fail 20]", "stream": True}
+    with httpx.stream("POST", url + SYNTHESIZE, json=body) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            answer.read()
+
+
+def test_a_stream_that_fails_at_once_is_a_status(url: str) -> None:
+    answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[fail 0]", "stream": True})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "generation_failed")
+
+
+def test_events_that_break_off_end_with_an_error_event(url: str) -> None:
+    body = {"model": "tts-1", "input": "[fail 20]", "voice": "alloy", "response_format": "pcm", "stream_format": "sse"}
+    events = [
+        json.loads(line[6:]) for line in httpx.post(f"{url}/v1/audio/speech", json=body).text.split("\n\n") if line
+    ]
+    assert events[0]["type"] == "speech.audio.delta"
+    assert events[-1]["type"] == "speech.audio.error"
+
+
+def test_a_client_that_leaves_a_stream_frees_the_engine(url: str) -> None:
+    body = {**SPOKEN, "text": "[forever]", "stream": True}
+    with httpx.stream("POST", url + SYNTHESIZE, json=body) as answer:
+        pieces = answer.iter_raw()
+        next(pieces)
+        assert running(url) == 1
+    assert until_idle(url) < 2
+
+
+def test_a_client_that_does_not_wait_for_the_whole_frees_the_engine(url: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[forever]"}, timeout=httpx.Timeout(5, read=0.4))
+    assert until_idle(url) < 2
+
+
+def test_many_requests_wait_and_none_is_refused(url: str) -> None:
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: httpx.post(url + SYNTHESIZE, json=SPOKEN, timeout=60), range(40)))
+    assert {(answer.status_code, answer.content) for answer in answers} == {(200, pcm(DEFAULT_FRAMES))}
+
+
+@pytest.mark.usefixtures("url")
+def test_handles_speak_whole_and_streaming() -> None:
+    handle = serve.get_deployment_handle("base-small-bf16", app_name="tts")
+    request = SynthesisRequest("[frames 20]")
+    whole = handle.synthesize.remote(request, voice="narrator_cloned").result()
+    stream = handle.options(stream=True).stream.remote(request, voice="narrator_cloned")
+    assert isinstance(stream, DeploymentResponseGenerator)
+    pieces = list(stream)
+    assert len(pieces) > 3
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert to_int16(whole) == pcm(20)
+
+
+@pytest.mark.usefixtures("url")
+def test_errors_reach_handles_as_they_were_raised() -> None:
+    handle = serve.get_deployment_handle("base-small-bf16", app_name="tts")
+    with pytest.raises(InvalidRequestError) as refusal:
+        handle.synthesize.remote(SynthesisRequest("[reject]")).result()
+    assert refusal.value.field == "max_frames"
+    with pytest.raises(GenerationError):
+        handle.synthesize.remote(SynthesisRequest("[fail 2]")).result()
+
+
+def test_leaving_the_clients_generator_frees_the_engine(url: str) -> None:
+    client = ServeModelClient(serve.get_deployment_handle("base-small-bf16", app_name="tts"))
+
+    async def leave_early() -> None:
+        events = client.speak(SynthesisRequest("[forever]"))
+        await anext(events)
+        await anext(events)
+        await events.aclose()
+
+    asyncio.run(leave_early())
+    assert until_idle(url) < 2
+
+
+def test_deleting_the_app_finishes_what_runs(url: str) -> None:
+    """Last in the file: afterwards there is no app."""
+    answers: list[Any] = []
+    body = {**SPOKEN, "text": "[frames 300]"}
+    client = threading.Thread(target=lambda: answers.append(httpx.post(url + SYNTHESIZE, json=body, timeout=30)))
+    client.start()
+    while running(url) == 0:
+        assert client.is_alive()
+        time.sleep(0.02)
+    serve.delete("tts")
+    client.join()
+    assert (answers[0].status_code, answers[0].content) == (200, pcm(300))

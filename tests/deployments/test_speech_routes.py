@@ -1,0 +1,159 @@
+"""The two routes of /api/v1 that speak, over fake engines."""
+
+import base64
+import io
+import wave
+
+import numpy as np
+import pytest
+import soundfile
+
+from deployments.audio_encoder import to_int16
+from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame
+from tests.deployments.helpers import App
+
+SYNTHESIZE = "/api/v1/tts/synthesize"
+DESIGN = "/api/v1/tts/design"
+
+
+class EndlessFile(soundfile.SoundFile):
+    """A streamed FLAC knows no length, and soundfile could not seek in it."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def expected(frames: int = DEFAULT_FRAMES) -> bytes:
+    return to_int16(np.concatenate([frame(index) for index in range(frames)]))
+
+
+def test_a_whole_wav_has_true_sizes_and_says_what_it_is(app: App) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned", "seed": 5})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "audio/wav"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    with wave.open(io.BytesIO(answer.content)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+        assert file.readframes(file.getnframes()) == expected()
+    assert float(answer.headers["x-audio-duration"]) == DEFAULT_FRAMES * 0.08
+    assert float(answer.headers["x-rtf"]) > 0
+    assert {name: answer.headers[name] for name in ("x-model", "x-voice", "x-seed", "x-sample-rate")} == {
+        "x-model": "base-small-bf16",
+        "x-voice": "narrator_cloned",
+        "x-seed": "5",
+        "x-sample-rate": "24000",
+    }
+    assert answer.headers["x-request-id"]
+
+
+def test_a_streamed_wav_has_unknown_sizes_and_the_same_samples(app: App) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "[frames 20]", "voice": "narrator_cloned", "stream": True})
+    assert "content-length" not in answer.headers
+    assert answer.content[4:8] == answer.content[40:44] == b"\xff" * 4
+    assert answer.content[44:] == expected(20)
+    assert answer.headers["x-seed"] == "7"
+
+
+def test_the_whole_is_computed_as_a_whole_and_the_stream_is_not(app: App) -> None:
+    for stream in (False, True):
+        app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned", "stream": stream})
+    assert [request.whole for request in app.engines["base-small-bf16"].requests] == [True, False]
+
+
+@pytest.mark.parametrize(("audio_format", "kind"), [("mp3", "MP3"), ("flac", "FLAC"), ("opus", "OGG")])
+@pytest.mark.parametrize("stream", [False, True])
+def test_compressed_formats_decode_to_the_utterance(app: App, audio_format: str, kind: str, stream: bool) -> None:
+    body = {"text": "[frames 20]", "voice": "narrator_cloned", "format": audio_format, "stream": stream}
+    answer = app.http.post(SYNTHESIZE, json=body)
+    assert answer.headers["content-type"] == {"mp3": "audio/mpeg"}.get(audio_format, f"audio/{audio_format}")
+    with EndlessFile(io.BytesIO(answer.content)) as file:
+        assert (file.format, file.samplerate, file.channels) == (kind, 24_000, 1)
+        samples = file.read(frames=100 * SAMPLES_PER_FRAME, dtype="float32")
+    assert abs(len(samples) - 20 * SAMPLES_PER_FRAME) < 2 * SAMPLES_PER_FRAME
+    assert 0.3 < np.abs(samples[SAMPLES_PER_FRAME : -2 * SAMPLES_PER_FRAME]).max() < 0.7
+
+
+def test_json_holds_the_same_file(app: App) -> None:
+    body = {"text": "Hello.", "voice": "narrator_cloned", "format": "pcm"}
+    answer = app.http.post(SYNTHESIZE, json=body, headers={"Accept": "application/json"}).json()
+    assert base64.b64decode(answer["audio"]) == expected()
+    assert (answer["sample_rate"], answer["duration_s"], answer["seed"]) == (24_000, DEFAULT_FRAMES * 0.08, 7)
+    assert answer["finish_reason"] == "eos"
+
+
+def test_the_request_reaches_the_engine_as_it_was_sent(app: App) -> None:
+    body = {
+        "text": "Guten Tag.",
+        "voice": "NARRATOR_cloned",
+        "model": "base-small-fp32",
+        "language": "German",
+        "seed": 2**64 - 1,
+        "sampling": {"temperature": 0.5, "predictor_top_k": 3},
+        "timeout_s": 12,
+    }
+    assert app.http.post(SYNTHESIZE, json=body).status_code == 200
+    [request] = app.engines["base-small-fp32"].requests
+    assert (request.text, request.language, request.timeout_s) == ("Guten Tag.", "german", 12)
+    assert request.voice is not None
+    assert request.voice.is_icl
+    assert request.sampling is not None
+    assert (request.sampling.seed, request.sampling.temperature) == (2**64 - 1, 0.5)
+    assert (request.sampling.predictor_top_k, request.sampling.top_k) == (3, 50)
+    assert not app.engines["base-small-bf16"].requests
+
+
+def test_without_sampling_the_checkpoints_defaults_hold(app: App) -> None:
+    app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned"})
+    assert app.engines["base-small-bf16"].requests[0].sampling is None
+
+
+def test_a_designed_voice_is_spoken_by_its_description(app: App) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_designed"})
+    assert answer.headers["x-model"] == "voice-design-nf4"
+    [request] = app.engines["voice-design-nf4"].requests
+    assert request.description == "A clear, professional narrator voice"
+    assert request.voice is None
+
+
+def test_design_takes_the_description_of_the_request(app: App) -> None:
+    answer = app.http.post(DESIGN, json={"text": "Hello.", "description": "An old sailor"})
+    assert answer.status_code == 200
+    assert "x-voice" not in answer.headers
+    assert app.engines["voice-design-nf4"].requests[0].description == "An old sailor"
+
+
+def test_a_voice_is_encoded_once_for_each_checkpoint(app: App) -> None:
+    for _ in range(3):
+        app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned"})
+    assert len(app.engines["base-small-bf16"].encoded) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("[fail 0]", 500, "generation_failed"),
+        ("[fail 3]", 500, "generation_failed"),
+        ("[deadline]", 504, "deadline_passed"),
+    ],
+)
+def test_a_whole_file_that_fails_is_a_status(app: App, text: str, status: int, code: str) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": text, "voice": "narrator_cloned"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_stream_that_fails_before_its_first_chunk_is_a_status(app: App) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "[fail 0]", "voice": "narrator_cloned", "stream": True})
+    assert answer.status_code == 500
+
+
+def test_a_refusal_of_the_engine_names_its_field(app: App) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "[reject]", "voice": "narrator_cloned"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "max_frames")
+
+
+def test_what_is_not_in_the_tree_stays_opaque(app: App) -> None:
+    answer = app.broken.post(SYNTHESIZE, json={"text": "[crash]", "voice": "narrator_cloned"})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "secret" not in answer.text
+    assert answer.headers["x-request-id"]

@@ -1,0 +1,83 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deployments import status
+from deployments.errors import ModelUnavailableError
+from deployments.model_server import ModelReport
+from tests.deployments.helpers import App, make_config
+
+
+def test_status_tells_every_model_and_that_embedded_weights_babble(app: App) -> None:
+    body = app.http.get("/api/v1/status").json()
+    assert [model["id"] for model in body["models"]] == ["base-small-bf16", "base-small-fp32", "voice-design-nf4"]
+    for model in body["models"]:
+        assert (model["state"], model["weights"], model["load_seconds"]) == ("ready", "embedded", 0.25)
+        assert model["resident_bytes"] > 0
+        assert model["budget_bytes"] > 0
+    assert "random weights" in body["notice"]
+    assert body["node"]["cores"] >= 1
+    assert body["uptime_s"] >= 0
+    assert body["version"]
+
+
+def test_a_folder_of_weights_needs_no_notice(tmp_path: Path) -> None:
+    app = App(make_config(tmp_path / "voices", weights=str(tmp_path)))
+    assert app.http.get("/api/v1/status").json()["notice"] is None
+
+
+def test_a_loading_model_keeps_nobody_waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> ModelReport:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(status, "REPORT_TIMEOUT_S", 0.05)
+    for server in app.servers.values():
+        monkeypatch.setattr(server, "report", never)
+    states = app.http.get("/health").json()
+    assert states["status"] == "loading"
+    assert set(states["models"].values()) == {"loading"}
+    not_ready = app.http.get("/readyz")
+    assert (not_ready.status_code, not_ready.headers["retry-after"]) == (503, "5")
+    assert app.http.get("/livez").status_code == 200
+
+
+def test_one_ready_model_is_ready_enough(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone() -> ModelReport:
+        raise ModelUnavailableError("gone")
+
+    monkeypatch.setattr(app.servers["base-small-bf16"], "report", gone)
+    assert app.http.get("/readyz").status_code == 200
+    assert app.http.get("/health").json()["models"]["base-small-bf16"] == "loading"
+
+
+def test_a_sick_model_is_told_as_failed(app: App) -> None:
+    for engine in app.engines.values():
+        engine.is_healthy = False
+    assert app.http.get("/health").json()["models"]["base-small-bf16"] == "failed"
+    assert app.http.get("/readyz").status_code == 503
+
+
+def test_a_model_that_loads_past_the_deadline_is_a_503(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never():
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(app.servers["voice-design-nf4"], "info", never)
+    body = {"text": "Hello.", "description": "An old sailor", "timeout_s": 0.1}
+    answer = app.http.post("/api/v1/tts/design", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_unavailable")
+    assert "retry-after" in answer.headers
+
+
+def test_the_openapi_document_tells_all_routes_and_never_422(app: App) -> None:
+    document = app.http.get("/openapi.json").json()
+    assert {
+        "/api/v1/tts/synthesize", "/api/v1/tts/design", "/api/v1/tts/clone", "/api/v1/tts/voices",
+        "/api/v1/tts/voices/{voice}", "/api/v1/status", "/v1/audio/speech", "/v1/models", "/v1/audio/voices",
+        "/livez", "/readyz", "/health",
+    } <= set(document["paths"])  # fmt: skip
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert "422" not in operation["responses"]
+            assert "default" in operation["responses"]

@@ -1,0 +1,90 @@
+"""One real server for all end-to-end tests: the launcher, four models with embedded weights, a free port."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+START_S = 180.0
+STOP_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Server:
+    """The launcher's process and what it has said."""
+
+    url: str
+    voices: Path
+    process: subprocess.Popen[str]
+    output: list[str] = field(default_factory=list)
+
+    def wait_until_ready(self) -> None:
+        """Read what it says until it has said what to type next."""
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        deadline = time.monotonic() + START_S
+        while not any("Ctrl-C stops" in line for line in self.output):
+            line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
+            assert line is not None, "the launcher ended:\n" + "".join(self.output)
+            self.output.append(line)
+
+    def stop(self) -> int:
+        """Signal its whole process group, as a terminal or a supervisor does; returns the exit status."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_S)
+        finally:
+            self.process.kill()
+
+    def _read(self, lines: "queue.SimpleQueue[str | None]") -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+
+def start_server(directory: Path) -> Server:
+    """Start the shipped configuration on a free port, its voices in `directory`."""
+    document = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    document["http_options"]["port"] = port = free_port()
+    config = directory / "serve_config.yaml"
+    config.write_text(yaml.safe_dump(document))
+    voices = directory / "voices"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployments.launcher", str(config)],
+        cwd=ROOT,
+        env={**os.environ, "QWEN3_TTS_WEIGHTS": "embedded", "QWEN3_TTS_VOICES": str(voices)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    return Server(f"http://127.0.0.1:{port}", voices, process)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = start_server(tmp_path_factory.mktemp("server"))
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.stop()

@@ -1,0 +1,138 @@
+"""What the native kernels must compute, in float64 and plain torch, and random weights for both."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.architecture import StackDimensions
+from models.decoder_stack import KeyValueCache
+from models.native import (
+    Kernels,
+    NativeStack,
+    PackedLayer,
+    PackedLinear,
+    Precision,
+    available,
+    instruction_sets,
+    pack_bf16,
+    pack_fp32,
+    pack_int8,
+    pack_nf4,
+)
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8", "nf4")
+INSTRUCTIONS = instruction_sets()
+
+needs_native = pytest.mark.skipif(not available(), reason="the native kernels are not compiled")
+
+# bitsandbytes' sixteen values (Dettmers et al., QLoRA, 2023, appendix E).
+NF4_VALUES = torch.tensor(
+    [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635]
+    + [-0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634]
+    + [0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix as the kernels have it, and what it means."""
+
+    packed: PackedLinear
+    dense: Tensor  # float64 [outputs, inputs]
+    block_maxima: Tensor  # float64 [outputs, inputs / 64]: what an nf4 or int8 scale stands for
+
+
+def matrix(precision: Precision, outputs: int, inputs: int, gated: bool = False, scale: float = 0.05) -> Matrix:
+    """Random weights at a precision."""
+    weight = torch.randn(outputs, inputs) * scale
+    blocks = weight.view(outputs, -1, 64) if inputs % 64 == 0 else weight.view(outputs, 1, -1)
+    maxima = blocks.abs().amax(dim=2)
+    if precision == "fp32":
+        return Matrix(pack_fp32(weight, gated), weight.double(), maxima.double())
+    if precision == "bf16":
+        return Matrix(pack_bf16(weight, gated), weight.bfloat16().double(), maxima.double())
+    if precision == "int8":
+        scales = maxima / 127
+        codes = (blocks / scales[..., None]).round().to(torch.int8)
+        dense = (codes.double() * scales.double()[..., None]).view(outputs, inputs)
+        return Matrix(pack_int8(codes.view(outputs, inputs), scales, gated), dense, maxima.double())
+    codes = ((blocks / maxima[..., None])[..., None] - NF4_VALUES).abs().argmin(dim=-1)
+    dense = (NF4_VALUES[codes].double() * maxima.double()[..., None]).view(outputs, inputs)
+    flat = codes.flatten().to(torch.uint8)
+    packed = pack_nf4(flat[0::2] << 4 | flat[1::2], maxima.flatten(), outputs, inputs, gated)
+    return Matrix(packed, dense, maxima.double())
+
+
+def dimensions(hidden: int = 128, intermediate: int = 192, head_dim: int = 64, layers: int = 3) -> StackDimensions:
+    """A small stack whose heads are grouped."""
+    return StackDimensions(layers, hidden, intermediate, 4, 2, head_dim, 1e-6, 1e4, 96)
+
+
+class ReferenceStack:
+    """A stack in float64 without a cache: whole sequences, one at a time."""
+
+    def __init__(self, dims: StackDimensions, precision: Precision) -> None:
+        mixed = dims.heads * dims.head_dim
+        shapes = {
+            "qkv": (dims.qkv_rows, dims.hidden, False),
+            "output": (dims.hidden, mixed, False),
+            "gate_up": (2 * dims.intermediate, dims.hidden, True),
+            "down": (dims.hidden, dims.intermediate, False),
+        }
+        norm_sizes = {"input_norm": dims.hidden, "query_norm": dims.head_dim, "key_norm": dims.head_dim}
+        norm_sizes["post_norm"] = dims.hidden
+        self.dims, self.precision = dims, precision
+        self.matrices = [
+            {name: matrix(precision, *shape) for name, shape in shapes.items()} for _ in range(dims.layers)
+        ]
+        self.norms = [
+            {name: 1 + 0.2 * torch.randn(size) for name, size in norm_sizes.items()} for _ in range(dims.layers)
+        ]
+        self.norm = 1 + 0.2 * torch.randn(dims.hidden)
+
+    def native(self, kernels: Kernels, slots: int = 4, positions: int = 64) -> NativeStack:
+        """The same stack in native code, with an empty cache."""
+        layers = [
+            PackedLayer(**{name: part.packed for name, part in matrices.items()}, **norms)
+            for matrices, norms in zip(self.matrices, self.norms, strict=True)
+        ]
+        dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
+        return NativeStack(self.dims, layers, self.norm, KeyValueCache(self.dims, slots, positions, dtype), kernels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float [positions, hidden] -> float64 [positions, hidden]."""
+        x = x.double()
+        for matrices, norms in zip(self.matrices, self.norms, strict=True):
+            normed = self._norm(x, norms["input_norm"])
+            x = x + self._attention(normed @ matrices["qkv"].dense.T, norms) @ matrices["output"].dense.T
+            gate, up = (self._norm(x, norms["post_norm"]) @ matrices["gate_up"].dense.T).chunk(2, dim=-1)
+            x = x + (gate * gate.sigmoid() * up) @ matrices["down"].dense.T
+        return self._norm(x, self.norm)
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return x / (x.square().mean(dim=-1, keepdim=True) + self.dims.norm_eps).sqrt() * weight.double()
+
+    def _rotated(self, x: Tensor) -> Tensor:
+        """x [positions, heads, head_dim]."""
+        half = self.dims.head_dim // 2
+        frequencies = self.dims.rope_theta ** (-torch.arange(half).double() / half)
+        angles = torch.arange(len(x)).double()[:, None, None] * frequencies
+        low, high = x[..., :half], x[..., half:]
+        return torch.cat((low * angles.cos() - high * angles.sin(), high * angles.cos() + low * angles.sin()), dim=-1)
+
+    def _attention(self, qkv: Tensor, norms: dict[str, Tensor]) -> Tensor:
+        dims = self.dims
+        query, key, value = qkv.view(len(qkv), -1, dims.head_dim).split((dims.heads, dims.kv_heads, dims.kv_heads), dim=1)
+        query = self._rotated(self._norm(query, norms["query_norm"])).transpose(0, 1)
+        key = self._rotated(self._norm(key, norms["key_norm"])).transpose(0, 1)
+        key, value = (part.repeat_interleave(dims.heads // dims.kv_heads, dim=0) for part in (key, value.transpose(0, 1)))
+        scores = query @ key.transpose(1, 2) / dims.head_dim**0.5
+        scores = scores.masked_fill(torch.ones_like(scores[0], dtype=torch.bool).triu(1), -torch.inf)
+        return (scores.softmax(dim=-1) @ value).transpose(0, 1).flatten(1)
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """Root mean square of the difference over that of what is expected."""
+    return float((actual.double() - expected.double()).norm() / expected.double().norm())

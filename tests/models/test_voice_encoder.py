@@ -1,0 +1,135 @@
+"""Voices equal to upstream's `create_voice_clone_prompt` on the same samples."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.architecture import Kind
+from models.checkpoint import open_checkpoint
+from models.errors import CheckpointError, InvalidRequestError
+from models.types import Samples
+from models.upstream import import_upstream
+from models.voice_encoder import VoiceEncoder
+
+
+@cache
+def upstream(directory: Path) -> Any:
+    torch.set_num_threads(1)
+    return import_upstream().Qwen3TTSModel.from_pretrained(str(directory), dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def directory(tiny_checkpoint: Callable[[Kind], Path]) -> Path:
+    return tiny_checkpoint("base")
+
+
+@pytest.fixture(scope="module")
+def encoder(directory: Path) -> VoiceEncoder:
+    return VoiceEncoder(open_checkpoint(directory))
+
+
+def voice(seconds: float, sample_rate: int, seed: int = 0) -> Samples:
+    """Something like a voice: harmonics that glide, pauses, a little noise."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    phase = 2 * np.pi * np.cumsum(110 + 40 * np.sin(2 * np.pi * 0.7 * time + seed)) / sample_rate
+    harmonics = sum(np.sin(number * phase) / number for number in range(1, 12))
+    loudness = np.clip(np.sin(2 * np.pi * 2.3 * time), 0, 1)
+    return (0.15 * loudness * harmonics + 0.003 * random.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.mark.parametrize("sample_rate", [24000, 16000, 44100, 48000, 8000])
+@pytest.mark.parametrize("seconds", [1.0, 3.217])
+def test_equals_upstream(directory: Path, encoder: VoiceEncoder, seconds: float, sample_rate: int) -> None:
+    samples = voice(seconds, sample_rate)
+    [expected] = upstream(directory).create_voice_clone_prompt((samples, sample_rate), "some words")
+    prompt = encoder.encode(samples, sample_rate, "some words")
+    assert prompt.is_icl
+    assert prompt.reference_text == "some words"
+    assert prompt.reference_codes is not None
+    assert prompt.reference_codes.dtype == np.int64
+    assert np.array_equal(prompt.reference_codes, expected.ref_code.numpy())
+    assert prompt.speaker_embedding.dtype == np.float32
+    np.testing.assert_allclose(prompt.speaker_embedding, expected.ref_spk_embedding.numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_the_last_frame_is_upstreams(directory: Path, encoder: VoiceEncoder, extra: int) -> None:
+    samples = voice(2.0, 24000)[: 1920 * 20 + extra]
+    [expected] = upstream(directory).create_voice_clone_prompt((samples, 24000), "some words")
+    codes = encoder.encode(samples, 24000, "some words").reference_codes
+    assert codes is not None
+    assert np.array_equal(codes, expected.ref_code.numpy())
+    assert len(codes) == (21 if extra > 0 else 20)
+
+
+def test_without_text_it_is_an_x_vector_clone(directory: Path, encoder: VoiceEncoder) -> None:
+    samples = voice(1.5, 22050)
+    [expected] = upstream(directory).create_voice_clone_prompt((samples, 22050), None, x_vector_only_mode=True)
+    prompt = encoder.encode(samples, 22050, None)
+    assert not prompt.is_icl
+    assert prompt.reference_codes is None
+    np.testing.assert_allclose(prompt.speaker_embedding, expected.ref_spk_embedding.numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_voices_differ(encoder: VoiceEncoder) -> None:
+    first, second = (encoder.encode(voice(1.5, 24000, seed), 24000, "words") for seed in (1, 2))
+    distance = np.linalg.norm(first.speaker_embedding - second.speaker_embedding)
+    assert distance > 0.05 * np.linalg.norm(first.speaker_embedding)
+    assert first.reference_codes is not None
+    assert second.reference_codes is not None
+    assert (first.reference_codes != second.reference_codes).mean() > 0.3
+    assert all(len(np.unique(group)) > 1 for group in first.reference_codes.T)
+
+
+@pytest.mark.parametrize(
+    ("samples", "sample_rate", "text", "field"),
+    [
+        (np.zeros(0, dtype=np.float32), 24000, None, "samples"),
+        (np.zeros(300, dtype=np.float32), 24000, None, "samples"),
+        (np.zeros((24000, 2), dtype=np.float32), 24000, None, "samples"),
+        (np.zeros(24000, dtype=np.int16), 24000, None, "samples"),
+        (np.full(24000, np.nan, dtype=np.float32), 24000, None, "samples"),
+        (np.zeros(24000, dtype=np.float32), 0, None, "sample_rate"),
+        (np.zeros(24000, dtype=np.float32), -24000, None, "sample_rate"),
+        (np.zeros(24000, dtype=np.float32), 24000, "  ", "text"),
+    ],
+)
+def test_bad_input_names_its_field(
+    encoder: VoiceEncoder, samples: Any, sample_rate: int, text: str | None, field: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as error:
+        encoder.encode(samples, sample_rate, text)
+    assert error.value.field == field
+
+
+def test_other_kinds_cannot_clone(tiny_checkpoint: Callable[[Kind], Path]) -> None:
+    with pytest.raises(InvalidRequestError, match="voice_design"):
+        VoiceEncoder(open_checkpoint(tiny_checkpoint("voice_design")))
+
+
+def test_damaged_encoder_is_an_error(directory: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(directory, damaged)
+    path = damaged / "speech_tokenizer" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="speech_tokenizer"):
+        VoiceEncoder(open_checkpoint(damaged))
+
+
+def test_importing_it_imports_no_upstream_and_leaves_no_stand_in() -> None:
+    code = (
+        "import sys; import models.voice_encoder; before = 'transformers' in sys.modules or 'qwen_tts' in sys.modules;"
+        "from models.upstream import import_upstream; import_upstream();"
+        "print(before, 'qwen_tts' in sys.modules, [name for name in sys.modules if name.startswith('torchaudio')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert result.stdout.strip().splitlines()[-1] == "False True []"

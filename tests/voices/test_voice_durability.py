@@ -1,0 +1,276 @@
+"""Crashes, full disks and rivals: the library holds whole voices or none."""
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from models import VoicePrompt
+from models.types import Samples
+from tests.voices.helpers import FakeEncoder, assert_same_prompt
+from voices import VoiceExistsError, VoiceLibrary, VoiceNotFoundError, VoiceStorageError, durable
+
+KEY = "0b6-1234abcd"
+TEXT = "The river runs quietly."
+STEPS = ((os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "replace"), (os, "rmdir"), (os, "unlink"))
+CRASHED = 77
+Action = Callable[[], object]
+
+
+def in_child(action: Action) -> int:
+    """Run `action` in a forked process, without any clean-up at its end; its exit status."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            action()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def crashing(action: Action, step: int, after: bool) -> Action:
+    """`action`, in a process that dies just before or just after its `step`-th change to the disk."""
+
+    def run() -> None:
+        taken = 0
+
+        def wrap(original: Callable[..., object]) -> Callable[..., object]:
+            def call(*arguments: object, **options: object) -> object:
+                nonlocal taken
+                taken += 1
+                if taken == step and not after:
+                    os._exit(CRASHED)
+                result = original(*arguments, **options)
+                if taken == step:
+                    os._exit(CRASHED)
+                return result
+
+            return call
+
+        for module, name in STEPS:
+            setattr(module, name, wrap(getattr(module, name)))
+        action()
+
+    return run
+
+
+def crash_everywhere(action: Action, check: Callable[[], object]) -> int:
+    """Crash `action` at each of its steps in turn, check after each; the number of steps."""
+    step = 1
+    while True:
+        statuses = set()
+        for after in (False, True):
+            statuses.add(in_child(crashing(action, step, after)))
+            check()
+        if statuses == {0}:
+            return step - 1
+        assert statuses <= {CRASHED, 0}
+        step += 1
+
+
+def leftovers(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir() if path.name.startswith((".stage", ".trash"))]
+
+
+def age(directory: Path) -> None:
+    """Let an hour pass for what lies in `directory`."""
+    for path in directory.iterdir():
+        os.utime(path, (time.time() - 4000, time.time() - 4000))
+
+
+def test_a_crash_while_creating(tmp_path: Path, clip: bytes) -> None:
+    library = VoiceLibrary(tmp_path)
+    seen: list[bool] = []
+
+    def check() -> None:
+        found = [voice for voice in VoiceLibrary(tmp_path).list() if not voice.preset]
+        assert VoiceLibrary(tmp_path).broken() == ()
+        seen.append(bool(found))
+        for voice in found:
+            assert voice.prompt(KEY, lambda *_: pytest.fail("its conditioning is missing")).is_icl
+            voice.reference_audio()
+            library.delete(voice.id)
+        age(tmp_path)
+        VoiceLibrary(tmp_path)
+        assert leftovers(tmp_path) == []
+
+    steps = crash_everywhere(lambda: library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY), check)
+    assert steps >= 9  # two folders made, three files and two folders flushed, the rename, the parent flushed
+    assert set(seen) == {True, False}
+
+
+def test_a_crash_while_deleting(tmp_path: Path, clip: bytes) -> None:
+    library = VoiceLibrary(tmp_path)
+    library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
+    seen: list[bool] = []
+
+    def check() -> None:
+        found = [voice for voice in VoiceLibrary(tmp_path).list() if not voice.preset]
+        seen.append(bool(found))
+        assert VoiceLibrary(tmp_path).broken() == ()
+        assert leftovers(tmp_path) == []
+        for voice in found:
+            assert voice.prompt(KEY, lambda *_: pytest.fail("its conditioning is missing")).is_icl
+        if not found:
+            library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
+
+    assert crash_everywhere(lambda: library.delete("Anna"), check) >= 4
+    assert set(seen) == {True, False}
+
+
+def test_a_crash_while_storing_conditioning(tmp_path: Path) -> None:
+    voice = VoiceLibrary(tmp_path).get("narrator_cloned")
+    expected = FakeEncoder()(*voice.reference_audio(), voice.reference.text if voice.reference else None)
+
+    def check() -> None:
+        stored = VoiceLibrary(tmp_path).get("narrator_cloned").stored_prompt(KEY)
+        if stored is not None:
+            assert_same_prompt(stored, expected)
+        shutil.rmtree(tmp_path / ".presets", ignore_errors=True)
+        age(tmp_path)
+        VoiceLibrary(tmp_path)
+        assert leftovers(tmp_path) == []
+
+    assert crash_everywhere(lambda: voice.prompt(KEY, FakeEncoder()), check) >= 4
+
+
+def test_everything_is_flushed_before_it_is_published(
+    tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def spy_fsync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        parts = ["stage" if part.startswith(".stage-") else part for part in path.relative_to(tmp_path).parts]
+        events.append("/".join(parts) or "library")
+        fsync(descriptor)
+
+    def spy_rename(source: Path, target: Path) -> None:
+        events.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "rename", spy_rename)
+    VoiceLibrary(tmp_path).create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
+    assert events[-2:] == ["rename", "library"]
+    flushed = {
+        event.rsplit("/", 1)[-1] if event.endswith(".safetensors") is False else "prompt" for event in events[:-2]
+    }
+    assert flushed == {"voice.json", "reference.flac", "prompt", "conditioning", "stage"}
+
+
+def test_a_fresh_stage_is_somebodys(tmp_path: Path) -> None:
+    (tmp_path / ".stage-1").mkdir()
+    (tmp_path / ".trash-1").mkdir()
+    library = VoiceLibrary(tmp_path)
+    assert leftovers(tmp_path) == [".stage-1"]
+    assert library.broken() == ()
+    age(tmp_path)
+    library.create_designed("Anna", "A voice")
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_while_creating(tmp_path: Path, clip: bytes) -> None:
+    """A limit on the size of files stands for the disk: the write fails in the kernel, halfway through the clip."""
+    library = VoiceLibrary(tmp_path)
+    kept = library.create_designed("Berta", "A voice")
+
+    def create() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        with pytest.raises(VoiceStorageError, match="could not be written"):
+            library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
+
+    assert in_child(create) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["berta"]
+    assert library.get("berta") == kept
+    library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
+
+
+def test_a_full_disk_while_storing_conditioning(tmp_path: Path) -> None:
+    """The voice speaks; only the time to make the conditioning is lost."""
+    voice = VoiceLibrary(tmp_path).get("narrator_cloned")
+
+    def speak() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        assert voice.prompt(KEY, FakeEncoder()).is_icl
+
+    assert in_child(speak) == 0
+    assert leftovers(tmp_path) == []
+    assert voice.stored_prompt(KEY) is None
+
+
+def test_a_refusal_at_the_last_step(library: VoiceLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "rename", refuse)
+    with pytest.raises(VoiceStorageError, match="No space left on device"):
+        library.create_designed("Anna", "A voice")
+    assert list((tmp_path / "voices").iterdir()) == []
+
+
+def rival(directory: Path, clip: bytes, barrier: Barrier, name: str) -> None:
+    """Create a voice at the same moment as the others; the exit status says what came of it."""
+
+    def encode(samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        barrier.wait(20)  # all have found the name free
+        return FakeEncoder()(samples, sample_rate, text)
+
+    try:
+        VoiceLibrary(directory).create_cloned(name, clip, f"I am {os.getpid()}", encode, KEY)
+    except VoiceExistsError:
+        sys.exit(3)
+
+
+@pytest.mark.parametrize("rivals", [2, 4])
+def test_of_rivals_one_wins(tmp_path: Path, clip: bytes, rivals: int) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(rivals)
+    names = ["Anna", "ANNA", "anna", " Anna "]
+    processes = [context.Process(target=rival, args=(tmp_path, clip, barrier, names[index])) for index in range(rivals)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert sorted(process.exitcode for process in processes if process.exitcode is not None) == [0] + [3] * (rivals - 1)
+    voice = VoiceLibrary(tmp_path).get("anna")
+    winner = next(process for process in processes if process.exitcode == 0)
+    prompt = voice.prompt(KEY, lambda *_: pytest.fail("its conditioning is missing"))
+    assert prompt.reference_text == f"I am {winner.pid}"
+    assert [path.name for path in tmp_path.iterdir()] == ["anna"]
+
+
+def test_a_reader_meets_whole_voices_only(tmp_path: Path) -> None:
+    """One process creates and deletes without pause; every look sees the voice whole or not at all."""
+
+    def churn() -> None:
+        library = VoiceLibrary(tmp_path)
+        for _ in range(150):
+            library.create_designed("Anna", "A voice")
+            library.delete("Anna")
+
+    child = os.fork()
+    if child == 0:
+        try:
+            churn()
+        finally:
+            os._exit(0)
+    library = VoiceLibrary(tmp_path)
+    looks = 0
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        assert library.broken() == ()
+        with contextlib.suppress(VoiceNotFoundError):
+            assert library.get("anna").description == "A voice"
+        looks += 1
+    assert looks > 10

@@ -1,0 +1,113 @@
+"""Writing so that a crash, at any point, leaves the old or the new and never half of one.
+
+Everything is written beside its destination under a staging name, flushed to the disk and then renamed, which the file
+system does in one piece. What a crash leaves under a staging name is nobody's: `sweep` removes it later.
+"""
+
+import errno
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+STAGE_PREFIX = ".stage-"
+TRASH_PREFIX = ".trash-"
+STALE_SECONDS = 3600.0  # a writer that still lives is done in far less
+
+_log = logging.getLogger(__name__)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def publish_directory(files: Mapping[str, bytes], target: Path) -> None:
+    """Make the directory `target` with `files` (relative path -> content), whole or not at all.
+
+    Raises FileExistsError when `target` is there already, however many processes try at once; OSError when the disk
+    refuses. Either way nothing is left behind.
+    """
+    stage = target.parent / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+    try:
+        _write_tree(stage, files)
+        os.rename(stage, target)
+    except OSError as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(errno.EEXIST, "already exists", str(target)) from error
+        raise
+    sync_directory(target.parent)
+
+
+def _write_tree(root: Path, files: Mapping[str, bytes]) -> None:
+    root.mkdir()
+    directories = {root}
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        directories.add(path.parent)
+        _write_file(path, data)
+    for directory in directories:
+        sync_directory(directory)
+
+
+def replace_file(path: Path, data: bytes, staging: Path) -> None:
+    """Write `path`, whole or not at all; `staging` is a directory on the same file system. Raises OSError."""
+    stage = staging / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
+    try:
+        _write_file(stage, data)
+        os.replace(stage, path)
+    except OSError:
+        stage.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove_directory(target: Path) -> None:
+    """Remove a directory: it is there whole or not at all. Raises FileNotFoundError when it is not there."""
+    trash = target.parent / f"{TRASH_PREFIX}{uuid.uuid4().hex}"
+    os.rename(target, trash)
+    sync_directory(target.parent)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what crashes left behind in `directory`."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(TRASH_PREFIX) or (entry.name.startswith(STAGE_PREFIX) and _is_stale(entry)):
+                _discard(Path(entry.path))
+
+
+def _is_stale(entry: os.DirEntry[str]) -> bool:
+    try:
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS
+    except FileNotFoundError:  # its writer has just finished
+        return False
+
+
+def _discard(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        return  # another process swept it
+    except OSError as error:
+        _log.warning("could not remove the left-over %s: %s", path, error)

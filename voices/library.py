@@ -1,0 +1,227 @@
+"""The voices of one installation: those shipped with the package and those people made."""
+
+import os
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voices.durable import publish_directory, remove_directory, sweep
+from voices.errors import (
+    VoiceBrokenError,
+    VoiceExistsError,
+    VoiceNameError,
+    VoiceNotFoundError,
+    VoiceReadOnlyError,
+    VoiceStorageError,
+)
+from voices.name import MAX_NAME_CHARACTERS, parse_name, voice_id
+from voices.reference_audio import SAMPLE_RATE, decode_flac, encode_flac, read_reference_audio
+from voices.text import parse_description, parse_languages, parse_transcript
+from voices.voice import Encode, Reference, Voice
+from voices.voice_file import dump_voice, load_voice, now
+from voices.voice_folder import CONDITIONING_FOLDER, REFERENCE_FILE, VOICE_FILE, VoiceFolder, prompt_file_name
+
+PRESETS = Path(__file__).parent / "presets"
+PRESET_CONDITIONING_FOLDER = ".presets"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenVoice:
+    """A folder in the library that holds no usable voice. Only `VoiceLibrary.delete` works on it."""
+
+    id: str
+    reason: str
+
+
+class VoiceLibrary:
+    """Voices by name or id. Safe for several threads and several processes at once: the file system arbitrates."""
+
+    def __init__(self, directory: str | Path) -> None:
+        """Keep users' voices in `directory`, which is made when missing. Raises VoiceStorageError."""
+        self._directory = Path(directory)
+        with _storage_errors("the voice library cannot be opened"):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            sweep(self._directory)
+            self._presets = {
+                path.name: load_voice(self._preset_folder(path), preset=True) for path in _folders(PRESETS)
+            }
+
+    def get(self, name_or_id: str) -> Voice:
+        """The voice of this name or id, whatever its case. Raises VoiceNotFoundError or VoiceBrokenError."""
+        identity = _lookup_id(name_or_id)
+        if identity in self._presets:
+            return self._presets[identity]
+        try:
+            return _load(self._folder(identity))
+        except FileNotFoundError:
+            raise _not_found(name_or_id) from None
+        except VoiceBrokenError as error:
+            raise VoiceBrokenError(f"the voice {identity!r} is damaged: {error}") from error
+
+    def create_cloned(
+        self,
+        name: str,
+        audio_bytes: bytes,
+        text: str | None,
+        encode: Encode,
+        model_size: str,
+        description: str = "",
+        languages: Iterable[str] = (),
+        audio_field: str = "reference_audio",
+    ) -> Voice:
+        """A voice from a clip of 1 to 30 s, with its conditioning for the model `model_size`, made by `encode`.
+
+        Without a transcript (`text` None or blank) the voice is an x-vector clone, see `Voice.mode`. Raises
+        VoiceNameError, VoiceExistsError, ReferenceAudioError (naming `audio_field`), InvalidRequestError,
+        VoiceStorageError and whatever `encode` raises; then nothing has changed on disk.
+        """
+        parsed_name = self._free_name(name)
+        transcript = parse_transcript(text)
+        described = parse_description(description, required=False)
+        spoken = parse_languages(languages)
+        flac = encode_flac(read_reference_audio(audio_bytes, audio_field).samples)
+        samples = decode_flac(flac)  # what is kept is what every model hears, now and later
+        reference = Reference.of(flac, len(samples), transcript)
+        voice = Voice(voice_id(parsed_name), parsed_name, "cloned", described, spoken, now(), reference)
+        prompt = encode(samples, SAMPLE_RATE, transcript)
+        prompt_file = f"{CONDITIONING_FOLDER}/{prompt_file_name(model_size)}"
+        conditioning = voice.dump_prompt(model_size, prompt)
+        return self._publish(voice, {VOICE_FILE: dump_voice(voice), REFERENCE_FILE: flac, prompt_file: conditioning})
+
+    def create_designed(self, name: str, description: str, languages: Iterable[str] = ()) -> Voice:
+        """A voice that is its description, spoken by a VoiceDesign model.
+
+        Raises VoiceNameError, VoiceExistsError, InvalidRequestError and VoiceStorageError.
+        """
+        parsed_name = self._free_name(name)
+        described = parse_description(description, required=True)
+        spoken = parse_languages(languages)
+        voice = Voice(voice_id(parsed_name), parsed_name, "designed", described, spoken, now())
+        return self._publish(voice, {VOICE_FILE: dump_voice(voice)})
+
+    def delete(self, name_or_id: str) -> None:
+        """Remove a voice, also a broken one.
+
+        Raises VoiceNotFoundError, VoiceReadOnlyError for a shipped voice, and VoiceStorageError.
+        """
+        identity = _lookup_id(name_or_id)
+        if identity in self._presets:
+            raise VoiceReadOnlyError(f"the voice {identity!r} is shipped with the program and cannot be deleted")
+        path = self._directory / identity
+        if not _is_folder(path):
+            raise _not_found(name_or_id)
+        with _storage_errors(f"the voice {identity!r} could not be deleted"):
+            try:
+                remove_directory(path)
+            except FileNotFoundError:  # another process was faster
+                raise _not_found(name_or_id) from None
+
+    def broken(self) -> tuple[BrokenVoice, ...]:
+        """Folders that hold no usable voice, with the reason; they are in nobody's way."""
+        return self._scan()[1]
+
+    def _scan(self) -> tuple[tuple[Voice, ...], tuple[BrokenVoice, ...]]:
+        """The users' voices and the broken ones, each in the order of their ids."""
+        voices: dict[str, Voice] = {}
+        broken: dict[str, str] = {}
+        with _storage_errors("the voice library cannot be read"):
+            paths = _folders(self._directory)
+        for path in paths:
+            if path.name in self._presets:
+                broken[path.name] = "hidden by the shipped voice of the same id"
+                continue
+            try:
+                voices[path.name] = _load(self._folder(path.name))
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            except VoiceBrokenError as error:
+                broken[path.name] = str(error)
+        return tuple(voices.values()), tuple(BrokenVoice(*item) for item in broken.items())
+
+    def _free_name(self, name: str) -> str:
+        """The parsed name, unless a voice has it: asked before anything costly is done."""
+        parsed = parse_name(name)
+        identity = voice_id(parsed)
+        if identity in self._presets or os.path.lexists(self._directory / identity):
+            raise _exists(parsed)
+        return parsed
+
+    def _publish(self, voice: Voice, files: Mapping[str, bytes]) -> Voice:
+        """Write a new voice, in one piece. Of several processes that try at once, one gets through."""
+        with _storage_errors(f"the voice {voice.name!r} could not be written"):
+            sweep(self._directory)
+            try:
+                publish_directory(files, self._directory / voice.id)
+            except FileExistsError:
+                raise _exists(voice.name) from None
+        return replace(voice, folder=self._folder(voice.id))
+
+    def _folder(self, identity: str) -> VoiceFolder:
+        path = self._directory / identity
+        return VoiceFolder(path, path / CONDITIONING_FOLDER, self._directory)
+
+    def _preset_folder(self, path: Path) -> VoiceFolder:
+        return VoiceFolder(path, self._directory / PRESET_CONDITIONING_FOLDER / path.name, self._directory)
+
+    # Last in the class: after it, `list` would mean this method in the annotations above.
+    def list(self) -> list[Voice]:
+        """Every usable voice: the shipped ones, then the users' in the order of their ids."""
+        return [*self._presets.values(), *self._scan()[0]]
+
+
+def _lookup_id(name_or_id: str) -> str:
+    """The only way from a request to a path. Raises VoiceNotFoundError for what cannot be a name."""
+    try:
+        return voice_id(parse_name(name_or_id))
+    except VoiceNameError:
+        raise _not_found(name_or_id) from None
+
+
+def _load(folder: VoiceFolder) -> Voice:
+    """The voice in `folder`, though others delete it and make it anew. Raises FileNotFoundError, VoiceBrokenError."""
+    while True:
+        descriptor = _open_folder(folder.path)  # held, so that its inode is not used again
+        try:
+            return load_voice(folder)
+        except VoiceBrokenError:
+            if _is_folder(folder.path) and os.path.samestat(os.fstat(descriptor), os.stat(folder.path)):
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def _open_folder(path: Path) -> int:
+    if not _is_folder(path):
+        raise FileNotFoundError(path)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise VoiceBrokenError(f"its folder cannot be read: {error.strerror}") from error
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _folders(directory: Path) -> list[Path]:
+    """The folders in `directory` that may be voices, in the order of their names."""
+    return sorted(path for path in directory.iterdir() if not path.name.startswith(".") and _is_folder(path))
+
+
+def _not_found(name: str) -> VoiceNotFoundError:
+    return VoiceNotFoundError(f"there is no voice {name[:MAX_NAME_CHARACTERS]!r}")
+
+
+def _exists(name: str) -> VoiceExistsError:
+    return VoiceExistsError(f"there is a voice {name!r} already; names differ by more than case")
+
+
+@contextmanager
+def _storage_errors(what: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VoiceStorageError(f"{what}: {error.strerror or error}") from error

@@ -3,10 +3,15 @@
 The library is plain C++ behind a C interface, loaded with ctypes. Each instruction set is a translation unit of its own
 with its own flags; which one runs is decided when the library is loaded. Without a compiler the installation goes on:
 the torch reference then serves.
+
+`python setup.py build_ext --sanitize ...` builds it with AddressSanitizer and UndefinedBehaviorSanitizer.
 """
 
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -15,6 +20,7 @@ SOURCES = Path("models/native/src")
 COMMON_FLAGS = [
     "-std=c++17",
     "-O3",
+    "-g0",
     "-fopenmp",
     "-fvisibility=hidden",
     # A sum must not change with the shape of the loop around it: fused multiply-adds are written where they are meant.
@@ -23,10 +29,11 @@ COMMON_FLAGS = [
     "-Wall",
     "-Wextra",
     "-Wno-psabi",
-    "-Wno-maybe-uninitialized",  # GCC 12 reports its own AVX-512 headers
+    # GCC 12 reports its own AVX-512 headers.
+    "-Wno-maybe-uninitialized",
     "-Wno-uninitialized",
-    "-g0",
 ]
+SANITIZE_FLAGS = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 _AVX2 = ["-mavx2", "-mfma"]
 _AVX512 = [*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"]
 INSTRUCTION_FLAGS = {
@@ -47,18 +54,29 @@ def native_sources() -> list[str]:
 class BuildNative(build_ext):
     """Compiles each source with the flags of its instruction set."""
 
+    user_options: ClassVar = [*build_ext.user_options, ("sanitize", None, "build with address and undefined sanitizers")]
+    boolean_options: ClassVar = [*build_ext.boolean_options, "sanitize"]
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.sanitize = False
+
     def build_extension(self, ext: Extension) -> None:
         """Compile and link; setuptools turns a failure into a warning, because the extension is optional."""
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        objects: list[str] = []
-        for source in ext.sources:
-            flags = [*COMMON_FLAGS, *INSTRUCTION_FLAGS.get(Path(source).stem, [])]
+        extra = SANITIZE_FLAGS if self.sanitize else []
+
+        def compiled(source: str) -> list[str]:
+            flags = [*COMMON_FLAGS, *INSTRUCTION_FLAGS.get(Path(source).stem, []), *extra]
             macros = [("SPEECH_X86", None)] if IS_X86 else []
-            objects += self.compiler.compile(
+            return self.compiler.compile(
                 [source], output_dir=self.build_temp, macros=macros, extra_postargs=flags, depends=ext.depends
             )
-        self.compiler.link_shared_object(objects, str(target), extra_postargs=["-fopenmp"], target_lang="c++")
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = [name for names in pool.map(compiled, ext.sources) for name in names]
+        self.compiler.link_shared_object(objects, str(target), extra_postargs=["-fopenmp", *extra], target_lang="c++")
 
 
 setup(

@@ -29,7 +29,7 @@ def assemble(config: AppConfig, engine_factory: EngineFactory) -> Application:
         max_ongoing_requests=INGRESS_REQUESTS,
         graceful_shutdown_timeout_s=max(model.drain_s for model in config.models),
         ray_actor_options={"num_cpus": INGRESS_CPUS},
-    )(Ingress)
+    )(serve.ingress()(Ingress))
     return ingress.bind(config, models)
 
 

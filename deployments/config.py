@@ -15,14 +15,14 @@ VOICES_VARIABLE = "QWEN3_TTS_VOICES"
 API_KEYS_VARIABLE = "QWEN3_TTS_API_KEYS"  # separated by commas
 
 MIB = 1024 * 1024
-EMBEDDED_BUDGET_MB = 640
+EMBEDDED_BUDGET_MB = 800  # Python, Ray and torch are 390 of it, all slots at work 130
 EMBEDDED_NOTICE = (
     "the embedded checkpoints have random weights: they babble, and prove the whole path; for speech set "
     f"{WEIGHTS_VARIABLE} to hub, or to a folder that holds the published checkpoints"
 )
 APP_NAME = "tts"
 
-Precision = Literal["fp32", "bf16", "nf4"]
+Precision = Literal["fp32", "bf16", "int8", "nf4"]
 Checkpoint = Literal[
     "Qwen3-TTS-12Hz-0.6B-Base",
     "Qwen3-TTS-12Hz-1.7B-Base",
@@ -52,6 +52,9 @@ class ModelConfig(Settings):
     memory_budget_mb: PositiveInt  # MiB this model's replica may keep resident
     num_cpus: PositiveFloat = 0.2  # share that Ray admits by; the engine's threads are `threads`
     threads: PositiveInt | None = None  # None: the cores this process may use
+    slots: PositiveInt = 8  # utterances that are computed together
+    max_positions: PositiveInt = 2048  # of one utterance: prompt and frames, 12.5 of which are a second
+    max_frames: PositiveInt = 1500  # of a request that names no limit
     max_ongoing_requests: PositiveInt = 100  # requests that may wait or run in the replica at once
     drain_s: PositiveFloat = 60.0  # how long a stopping replica may finish what it has begun
 

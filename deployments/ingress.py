@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.config import AppConfig
@@ -12,7 +11,6 @@ from deployments.http_app import create_app
 from deployments.model_client import ServeModelClient
 
 
-@serve.ingress()
 class Ingress:
     """Made in a replica, where the handles of the models are known."""
 

@@ -5,12 +5,12 @@
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ from deployments.config import APP_NAME, EMBEDDED_NOTICE, AppConfig, is_loopback
 from deployments.session import SIGNALS, run_in_own_session
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
+LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 POLL_S = 0.5
+STOP_S = 10.0  # what replicas take to end, beyond finishing what runs
 # Said to Ray through the environment, its only way; what the user has set stays.
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -41,27 +43,31 @@ class Launch:
     """What the launcher needs to know of the deployment file."""
 
     path: Path
-    host: str
-    port: int
+    http_options: Mapping[str, Any]
     config: AppConfig
+
+    @property
+    def host(self) -> str:
+        """Where it listens; Ray Serve's default is everywhere."""
+        return self.http_options.get("host", "0.0.0.0")
 
     @property
     def url(self) -> str:
         """Where this machine reaches the server, whatever it listens on."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_options.get('port', 8000)}"
 
 
 def read_launch(path: Path) -> Launch:
     """Raises LaunchError for a file that is not a deployment file, or that opens the server to everybody."""
     try:
         document: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        http = document.get("http_options", {})
+        http = dict(document.get("http_options", {}))
         [arguments] = [app["args"] for app in document["applications"] if app["name"] == APP_NAME]
         config = AppConfig.model_validate(arguments).with_environment()
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LaunchError(f"{path} is not a deployment file: {error}") from error
-    launch = Launch(path, http.get("host", "0.0.0.0"), http.get("port", 8000), config)
+    launch = Launch(path, http, config)
     if not config.api_keys and not is_loopback(launch.host):
         raise LaunchError(
             f"{path} listens on {launch.host}, which others can reach: set QWEN3_TTS_API_KEYS, or host to 127.0.0.1"
@@ -70,10 +76,11 @@ def read_launch(path: Path) -> Launch:
 
 
 def start(launch: Launch) -> None:
-    """A Ray of our own on loopback without its dashboard, and the app in it; returns before the models are loaded."""
+    """A Ray of our own without its dashboard, and the app in it; returns before the models are loaded."""
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray  # reads the environment when imported
+    from ray import serve
     from ray.serve.scripts import cli
 
     ray.init(
@@ -81,8 +88,10 @@ def start(launch: Launch) -> None:
         namespace="serve",
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
+        logging_level=logging.WARNING,
     )
+    # `serve run` finds Serve started, and with less to say than it would have by default.
+    serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
     cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
 
 
@@ -118,15 +127,18 @@ def _raise_if_failed() -> None:
         raise LaunchError("the app could not be deployed: " + "; ".join([app.message, *reasons]))
 
 
-def stop() -> None:
-    """Take no new work, finish what runs (each model up to its `drain_s`), leave nothing behind."""
+def stop(drain_s: float) -> None:
+    """Take no new work, finish what runs for at most `drain_s`, leave nothing behind."""
     import ray
     from ray import serve
 
-    if ray.is_initialized():
-        serve.delete(APP_NAME)
-        serve.shutdown()
-        ray.shutdown()
+    if not ray.is_initialized():
+        return
+    serve.delete(APP_NAME, _blocking=False)
+    deadline = time.monotonic() + drain_s
+    while APP_NAME in serve.status().applications and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    ray.shutdown()
 
 
 def greeting(launch: Launch) -> str:
@@ -186,7 +198,7 @@ def run(launch: Launch) -> int:
         return 1
     finally:
         say("stopping: finishing what is running")
-        stop()
+        stop(max(model.drain_s for model in launch.config.models) + STOP_S)
     say("stopped")
     return 0
 
@@ -194,7 +206,7 @@ def run(launch: Launch) -> int:
 def stop_on_signals(stopping: threading.Event) -> None:
     """From here on a signal only says that it is time to stop."""
     for number in SIGNALS:
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda _number, _frame: stopping.set())
 
 
 if __name__ == "__main__":

@@ -5,14 +5,17 @@ RLIMIT_DATA: it counts private writable memory (heap, anonymous maps, thread sta
 allocation past it fails with MemoryError (in torch: RuntimeError), which fails one request and not the machine.
 Read-only maps of weight files do not count toward it: the kernel can drop their pages at will.
 
-What is mapped and what is resident differ by far in a process that has imported Ray, so the limit is put after loading:
-what is mapped by then, plus the rest of the budget.
+Address space and resident memory differ by far: a thread reserves 8 MiB of stack and touches a few KiB. So the limit is
+what is mapped now, plus what the budget leaves beyond what is resident now, plus room for a few threads; and it is put
+anew every few seconds, lest address space that nobody touches eat up the budget.
 """
 
 import resource
 from pathlib import Path
 
 from models import SpeechError
+
+ROOM_FOR_THREADS = 128 * 2**20
 
 
 class MemoryBudgetError(SpeechError):
@@ -38,17 +41,17 @@ def peak_bytes() -> int:
     return _status_bytes("VmHWM")
 
 
-def enforce(budget_bytes: int) -> int:
-    """Cap this process's private memory so that it stays in its budget; returns the limit set, in bytes.
-
-    Raises MemoryBudgetError when the budget is used up already.
-    """
+def check(budget_bytes: int) -> None:
+    """Raises MemoryBudgetError when the budget is used up already."""
     used = resident_bytes()
     if used >= budget_bytes:
         raise MemoryBudgetError(
             f"{used / 2**20:.0f} MiB resident after loading, {budget_bytes / 2**20:.0f} in the budget: raise it"
         )
-    limit = _status_bytes("VmData") + budget_bytes - used
+
+
+def enforce(budget_bytes: int) -> None:
+    """Cap this process's private memory so that it stays in its budget; call it again from time to time."""
+    left = max(0, budget_bytes - resident_bytes())
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    return limit
+    resource.setrlimit(resource.RLIMIT_DATA, (_status_bytes("VmData") + left + ROOM_FOR_THREADS, hard))

@@ -43,7 +43,14 @@ class ModelReport:
 
 def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngine:
     """The real engine; tests inject another factory."""
-    return load_engine(config.source(model), precision=model.precision, threads=model.threads)
+    return load_engine(
+        config.source(model),
+        precision=model.precision,
+        threads=model.threads,
+        slots=model.slots,
+        max_positions=model.max_positions,
+        max_frames=model.max_frames,
+    )
 
 
 class ModelServer:
@@ -58,7 +65,9 @@ class ModelServer:
         self._library = VoiceLibrary(config.voices_directory)
         self._engine = engine_factory(config, model)
         self._conditioner = Conditioner(config.source(model), self._engine.encode_voice)
-        memory_budget.enforce(config.budget_bytes(model))
+        self._budget_bytes = config.budget_bytes(model)
+        memory_budget.check(self._budget_bytes)
+        memory_budget.enforce(self._budget_bytes)
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
@@ -109,6 +118,7 @@ class ModelServer:
 
     def check_health(self) -> None:
         """Ray calls this every few seconds and replaces a replica that raises."""
+        memory_budget.enforce(self._budget_bytes)
         if not self._engine.healthy():
             raise EngineClosedError("the engine thread is dead or stuck")
 

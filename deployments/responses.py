@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from deployments.audio_encoder import MEDIA_TYPES, AudioEncoder, encode_whole, make_encoder
 from deployments.errors import describe
@@ -96,7 +97,7 @@ class _ClosingStream(StreamingResponse):
         super().__init__(content, media_type=media_type, headers=headers)
         self._speech = speech
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._speech):
             await super().__call__(scope, receive, send)
 

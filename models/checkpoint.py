@@ -4,17 +4,14 @@ Nothing is ever substituted: what cannot be had is an error that says so.
 """
 
 import hashlib
-import os
-import shutil
-import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
-from models.architecture import Architecture, Kind, read_architecture
-from models.cache_directory import cache_directory
+from models.architecture import Architecture, read_architecture
 from models.config_section import ConfigSection, read_config
 from models.content_digest import content_digest
+from models.embedded import embedded_checkpoint
 from models.encoder_architecture import read_codec_encoder, read_speaker_encoder
 from models.errors import CheckpointError, InvalidRequestError
 from models.tensor_file import TensorFile, open_tensors
@@ -29,9 +26,6 @@ from models.text_tokenizer import TextTokenizer
 from models.types import Sampling
 
 Source = Literal["embedded", "hub", "folder"]
-
-_EMBEDDED_VERSION = 1  # to be raised when the writer of synthetic checkpoints changes what it writes
-_EMBEDDED_SEED = 0
 
 
 def _compare(tensors: TensorFile, expected: Inventory, allowed: Inventory) -> None:
@@ -117,29 +111,6 @@ class Checkpoint:
             _compare(tensors, speaking | present, encoding)
 
 
-def _embedded(kind: str) -> Path:
-    """The tiny synthetic checkpoint of this kind, made on first use; safe when two processes start at once."""
-    if kind not in get_args(Kind):
-        raise CheckpointError(f"embedded:{kind} is unknown: there is {', '.join(get_args(Kind))}")
-    directory = cache_directory() / "embedded" / f"{kind}-{_EMBEDDED_VERSION}"
-    if directory.exists():
-        return directory
-    from models.synthetic import write_checkpoint
-
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        write_checkpoint(temporary, "tiny", cast(Kind, kind), _EMBEDDED_SEED)
-        os.chmod(temporary, 0o755)
-        os.rename(temporary, directory)
-    except OSError:
-        if not directory.exists():  # else another process was first, and wrote the same
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return directory
-
-
 def open_checkpoint(spec: str | Path) -> Checkpoint:
     """Open a folder, "embedded:base" (or custom_voice, voice_design) or "hub:Qwen/...[@revision]".
 
@@ -147,7 +118,7 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
     cannot be reached.
     """
     if isinstance(spec, str) and spec.startswith("embedded:"):
-        return Checkpoint(_embedded(spec.removeprefix("embedded:")), "embedded")
+        return Checkpoint(embedded_checkpoint(spec.removeprefix("embedded:")), "embedded")
     if isinstance(spec, str) and spec.startswith("hub:"):
         from models.hub import download
 

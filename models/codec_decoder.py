@@ -1,6 +1,5 @@
 """The streaming codec decoder: codes to samples, each frame decoded once, state carried per slot."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -62,22 +61,8 @@ class CodecDecoder:
         return self._waveform(x, carry)
 
     def advance(self, codes: Tensor, carry: Carry, done: Tensor) -> None:
-        """Move the transformer past `codes` without making samples: right for frames that lie at least
-        `context_frames` before the next one to be heard, which the convolutions will have forgotten by then."""
+        """Move the transformer past `codes` without making samples."""
         self._latents(codes, carry, done)
-
-    @property
-    def context_frames(self) -> int:
-        """Frames after which the convolutions have forgotten what came before, and a little more."""
-        reach, rate = 0.0, 1
-        for ratio in self.dimensions.upsampling_ratios:
-            rate *= ratio
-            reach += 6 / rate
-        reach += 6 / rate
-        for factor in self.dimensions.upsample_rates:
-            reach += DecoderBlock.reach(factor) / rate
-            rate *= factor
-        return math.ceil(reach + 6 / rate) + 1
 
     def _latents(self, codes: Tensor, carry: Carry, done: Tensor) -> Tensor:
         """Codes -> [sequences, latent, frames]."""

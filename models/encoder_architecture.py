@@ -47,6 +47,7 @@ class CodecEncoderDimensions:
     last_kernel_size: int
     residual_kernel_size: int
     residual_layers: int
+    dilation_growth: int
     compress: int
     ratios: tuple[int, ...]  # in decoder order, as the config file has them: the encoder runs them backwards
     hidden: int
@@ -55,7 +56,8 @@ class CodecEncoderDimensions:
     heads: int
     kv_heads: int
     head_dim: int
-    window: int
+    norm_eps: float
+    rope_theta: float
     downsample_kernel: int
     quantizers: int
     semantic_quantizers: int
@@ -91,6 +93,9 @@ def _downsample_kernel(section: ConfigSection, ratios: tuple[int, ...]) -> int:
 def _codec_encoder(speech_tokenizer: ConfigSection) -> CodecEncoderDimensions:
     section = speech_tokenizer.section("encoder_config")
     section.require("audio_channels", 1)
+    section.require("hidden_act", "gelu")
+    section.require("pad_mode", "constant")
+    section.require("use_causal_conv", True)
     section.require("use_conv_shortcut", False)
     section.require("attention_bias", False)
     ratios = section.ints("upsampling_ratios")
@@ -100,6 +105,7 @@ def _codec_encoder(speech_tokenizer: ConfigSection) -> CodecEncoderDimensions:
         last_kernel_size=section.get("last_kernel_size", int),
         residual_kernel_size=section.get("residual_kernel_size", int),
         residual_layers=section.get("num_residual_layers", int),
+        dilation_growth=section.get("dilation_growth_rate", int),
         compress=section.get("compress", int),
         ratios=ratios,
         hidden=section.get("hidden_size", int),
@@ -108,7 +114,8 @@ def _codec_encoder(speech_tokenizer: ConfigSection) -> CodecEncoderDimensions:
         heads=section.get("num_attention_heads", int),
         kv_heads=section.get("num_key_value_heads", int),
         head_dim=section.get("head_dim", int),
-        window=section.get("sliding_window", int),
+        norm_eps=section.get("norm_eps", float),
+        rope_theta=section.get("rope_theta", float),
         downsample_kernel=_downsample_kernel(section, ratios),
         quantizers=section.get("num_quantizers", int),
         semantic_quantizers=section.get("num_semantic_quantizers", int),

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from models.engine_options import EngineOptions
 from models.errors import SpeechError
 from models.meter import Meter
@@ -124,6 +126,9 @@ class Loop:
 
     def _speak(self, batch: list[Sequence], frames: int) -> None:
         for sequence, samples in zip(batch, self._runner.speak(batch, frames), strict=True):
+            if not np.isfinite(samples).all():
+                sequence.reason, sequence.error = FinishReason.ERROR, "the decoded samples are not finite"
+                continue
             self._tell(sequence, lambda sequence=sequence, samples=samples: sequence.deliver(samples, frames))
 
     def _check_deadlines(self, now: float) -> None:

@@ -6,18 +6,16 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from models.checkpoint import Checkpoint, open_checkpoint
-from models.codec_decoder import CodecDecoder
-from models.codec_slots import CodecSlots
+from models.codec import load_codec
 from models.engine_api import EngineInfo, MemoryReport
 from models.engine_options import EngineOptions
 from models.errors import InvalidRequestError
 from models.language_model import LanguageModel, load_language_model
 from models.prefix_cache import PrefixCache
 from models.prompt import PromptBuilder
-from models.quantization import PRECISIONS, Precision, compute_dtype
+from models.quantization import PRECISIONS, Precision
 from models.runner import Runner
 from models.types import Samples, VoicePrompt
 
@@ -34,7 +32,7 @@ class Model:
         self._checkpoint = checkpoint
         self._encoding = threading.Lock()
         self._language_model = language_model = load_language_model(checkpoint, precision, options)
-        self._codec = _codec(checkpoint, precision)
+        self._codec = codec = load_codec(checkpoint, precision, options)
         self.builder = PromptBuilder(
             architecture, checkpoint.text_tokenizer, language_model.talker, language_model.predictor
         )
@@ -43,7 +41,7 @@ class Model:
             self.builder,
             language_model.talker,
             language_model.predictor,
-            CodecSlots(self._codec, lambda: _codec(checkpoint, "fp32"), options.slots),
+            codec.codec,
             PrefixCache(options.prefix_bytes),
             options.slots,
             options.prefill_rows,
@@ -87,16 +85,6 @@ def _check_precision(precision: str) -> Precision:
         if known == precision:
             return known
     raise InvalidRequestError("precision", f"{precision!r} is not one of {', '.join(PRECISIONS)}")
-
-
-def _codec(checkpoint: Checkpoint, precision: Precision) -> CodecDecoder:
-    """The codec decoder in float32, or in what the machine computes best below it."""
-    dtype = torch.float32 if precision == "fp32" else compute_dtype()
-
-    def source(name: str) -> Tensor:
-        return checkpoint.speech_tokenizer.tensor(name)
-
-    return CodecDecoder(checkpoint.architecture.codec, source, dtype)
 
 
 def _info(

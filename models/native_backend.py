@@ -78,7 +78,7 @@ def _pack(weight: Tensor, precision: Precision, gated: bool = False) -> Tensor:
             return pack_int8(eight.codes, eight.scales, gated).data
         case "nf4":
             four = quantize_nf4(weight)
-            return pack_nf4(four.codes, four.scales, *weight.shape, gated).data
+            return pack_nf4(four.codes, four.scales, weight.shape[0], weight.shape[1], gated).data
 
 
 class NativeWeights:

@@ -8,7 +8,7 @@ import torch
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 processors, and the last of Arm's
 
 
-def _processor_flags(cpuinfo: str) -> set[str]:
+def processor_flags(cpuinfo: str) -> set[str]:
     """Flags of the first processor listed in /proc/cpuinfo."""
     for line in cpuinfo.splitlines():
         name, _, flags = line.partition(":")
@@ -26,7 +26,7 @@ def compute_dtype() -> torch.dtype:
     if torch.backends.cpu.get_cpu_capability() == "AVX2":
         return torch.float32
     try:
-        flags = _processor_flags(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        flags = processor_flags(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
         return torch.float32
     return torch.bfloat16 if flags & _BF16_FLAGS else torch.float32

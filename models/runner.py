@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.architecture import Architecture
 from models.code_predictor import CodePredictor
-from models.codec_slots import CodecSlots
+from models.codec import Codec, Primer
 from models.prefix_cache import PrefixCache
 from models.prompt import PromptBuilder
 from models.sampling import CodeZeroRules, SamplingRows, sample, uniform_numbers
@@ -36,7 +36,7 @@ class Runner:
         builder: PromptBuilder,
         talker: Talker,
         predictor: CodePredictor,
-        codec: CodecSlots,
+        codec: Codec,
         prefixes: PrefixCache,
         slots: int,
         prefill_rows: int,
@@ -47,6 +47,7 @@ class Runner:
         self._codec = codec
         self._prefixes = prefixes
         self._prefill_rows = prefill_rows
+        self._primer = Primer(codec, architecture.codec, prefill_rows)
         self._rules = CodeZeroRules(architecture)
         self._groups = architecture.code_groups
         self._hidden = torch.zeros(slots, architecture.talker.hidden)  # talker state before the next frame
@@ -112,7 +113,7 @@ class Runner:
             self._codec.restore(sequence.slot, known, len(codes))
             sequence.primed = len(codes)
             return True
-        sequence.primed = self._codec.prime(sequence.slot, codes, sequence.primed, self._prefill_rows)
+        sequence.primed = self._primer.advance(sequence.slot, codes, sequence.primed)
         if sequence.primed == len(codes):
             self._prefixes.put(key, self._codec.snapshot(sequence.slot))
         return True

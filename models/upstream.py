@@ -1,4 +1,4 @@
-"""The one door to the package `qwen_tts`, whose encoder classes turn reference audio into a voice.
+"""The one door to the package `qwen_tts`, the reference for behaviour that tests and benchmarks compare with.
 
 The package imports torchaudio for its 25 Hz speech tokenizer, which nothing here uses, and the torchaudio that a
 package index resolves often does not import beside a CPU build of torch. While `qwen_tts` is imported for the first

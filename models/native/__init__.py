@@ -1,15 +1,16 @@
-"""Native kernels: the transformer stack and the code predictor, each a step in one call.
+"""Native kernels: transformer stack, code predictor and codec decoder, each a step in one call.
 
 The C++ sources in src/ are compiled when the package is installed. Where they were not, `available()` is False and the
 torch reference serves.
 """
 
+from models.native.codec import NativeCodec
+from models.native.codec_packing import PackedCodec, pack_codec, supports_codec
 from models.native.library import Kernels, NativeError, available, instruction_sets
 from models.native.linear import NativeLinear
 from models.native.packing import (
     LAYOUT_VERSION,
     PackedLinear,
-    Precision,
     fits,
     pack_bf16,
     pack_fp32,
@@ -18,14 +19,17 @@ from models.native.packing import (
 )
 from models.native.predictor import NativeCodePredictor
 from models.native.stack import NativeStack, PackedLayer, supports
+from models.quantization import Precision
 
 __all__ = [
     "LAYOUT_VERSION",
     "Kernels",
     "NativeCodePredictor",
+    "NativeCodec",
     "NativeError",
     "NativeLinear",
     "NativeStack",
+    "PackedCodec",
     "PackedLayer",
     "PackedLinear",
     "Precision",
@@ -33,8 +37,10 @@ __all__ = [
     "fits",
     "instruction_sets",
     "pack_bf16",
+    "pack_codec",
     "pack_fp32",
     "pack_int8",
     "pack_nf4",
     "supports",
+    "supports_codec",
 ]

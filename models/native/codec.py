@@ -112,6 +112,8 @@ class NativeCodec:
         count, frames, groups = codes.shape
         if count != len(slots) or groups != self._packed.dimensions.code_groups:
             raise NativeError(f"codes {tuple(codes.shape)} for {len(slots)} slots")
+        if not all(0 <= slot < len(self._done) for slot in slots):
+            raise NativeError(f"slots {list(slots)} of {len(self._done)}")
         codes = codes.to(torch.int64).contiguous()
         integers = ctypes.c_int32 * count
         call = CodecCallStructure(

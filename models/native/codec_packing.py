@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from models.architecture import CodecDecoderDimensions, StackDimensions
-from models.native.codec_plan import Step, TensorSource, codec_plan, codebooks, dense_weights, snake
-from models.native.packing import PackedLinear, Precision, fits, pack_bf16, pack_fp32
+from models.native.codec_plan import Step, TensorSource, codebooks, codec_plan, dense_weights, snake
+from models.native.packing import PackedLinear, fits, pack_bf16, pack_fp32
 from models.native.stack import PackedLayer, supports
+from models.quantization import Precision
 
 _TRANSFORMER = "decoder.pre_transformer"
 

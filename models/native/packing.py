@@ -14,12 +14,11 @@ The same bytes serve every instruction set, so a cache of them can move between 
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-Precision = Literal["fp32", "bf16", "int8", "nf4"]  # in the order of Format in src/tables.h
+from models.quantization import PRECISIONS, Precision
 
 LAYOUT_VERSION = 1
 PANEL = 16
@@ -51,8 +50,8 @@ class PackedLinear:
 
     @property
     def format(self) -> int:
-        """The precision's number in src/tables.h."""
-        return get_args(Precision).index(self.precision)
+        """The precision's number: that of Format in src/tables.h, which stands in the same order."""
+        return PRECISIONS.index(self.precision)
 
 
 def fits(precision: Precision, outputs: int, inputs: int) -> bool:

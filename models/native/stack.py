@@ -10,8 +10,9 @@ from torch import Tensor
 from models.architecture import StackDimensions
 from models.decoder_stack import KeyValueCache
 from models.native.library import Kernels, NativeError, check
-from models.native.packing import BLOCK, PANEL, PackedLinear, Precision, fits
+from models.native.packing import BLOCK, PANEL, PackedLinear, fits
 from models.native.structures import LayerStructure, LinearStructure, StackStructure
+from models.quantization import Precision
 from models.transformer_parts import rotary_table
 
 HEAD_DIMS = (32, 64, 128)
@@ -129,4 +130,4 @@ def _layer_structure(layer: PackedLayer) -> LayerStructure:
             continue
         if norm.dtype != torch.float32 or not norm.is_contiguous():
             raise NativeError("norms are contiguous float32")
-    return LayerStructure(*(LinearStructure.of(linear) for linear in linears), *(norm is not None and norm.data_ptr() or None for norm in norms))
+    return LayerStructure(*(LinearStructure.of(linear) for linear in linears), *((norm is not None and norm.data_ptr()) or None for norm in norms))

@@ -10,7 +10,11 @@ from tests.deployments.helpers import App, make_config
 @pytest.fixture(autouse=True)
 def _unlimited_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model server limits the memory of its process, which here is that of all tests."""
-    monkeypatch.setattr(memory_budget, "enforce", lambda budget_bytes: budget_bytes)
+
+    def do_nothing(budget_bytes: int) -> None:
+        assert budget_bytes > 0
+
+    monkeypatch.setattr(memory_budget, "enforce", do_nothing)
 
 
 @pytest.fixture

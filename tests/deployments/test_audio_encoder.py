@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deployments.audio_encoder import encode_whole, make_encoder, to_int16, wav_header
+from deployments.schemas import AudioFormat
 
 
 def test_loud_samples_are_clipped_and_not_wrapped() -> None:
@@ -26,7 +27,7 @@ def test_a_streamed_header_is_44_bytes_and_knows_no_size() -> None:
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "pcm"])
-def test_a_stream_is_the_whole_but_for_the_sizes(audio_format) -> None:
+def test_a_stream_is_the_whole_but_for_the_sizes(audio_format: AudioFormat) -> None:
     pieces = [np.full(1920, level, dtype=np.float32) for level in (0.1, -0.2, 0.3)]
     encoder = make_encoder(audio_format, 24_000)
     streamed = b"".join(encoder.encode(piece) for piece in pieces) + encoder.finish()
@@ -37,7 +38,7 @@ def test_a_stream_is_the_whole_but_for_the_sizes(audio_format) -> None:
 
 
 @pytest.mark.parametrize("audio_format", ["mp3", "flac", "opus"])
-def test_compressed_streams_give_bytes_before_their_end(audio_format) -> None:
+def test_compressed_streams_give_bytes_before_their_end(audio_format: AudioFormat) -> None:
     encoder = make_encoder(audio_format, 24_000)
     noise = np.random.default_rng(0).normal(0, 0.1, 24_000 * 3).astype(np.float32)
     early = b"".join(encoder.encode(piece) for piece in np.split(noise, 30)[:15])

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ MODEL = {"id": "m", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "bf16
 CONFIG_FILE = Path(__file__).parents[2] / "serve_config.yaml"
 
 
-def parse(**settings) -> AppConfig:
+def parse(**settings: Any) -> AppConfig:
     return AppConfig.model_validate({"models": [MODEL], **settings})
 
 
@@ -30,7 +31,7 @@ def parse(**settings) -> AppConfig:
         {"api_keys": [""]},
     ],
 )
-def test_what_is_not_understood_is_an_error(settings: dict) -> None:
+def test_what_is_not_understood_is_an_error(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         parse(**settings)
 

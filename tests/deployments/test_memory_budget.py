@@ -10,7 +10,7 @@ MIB = 2**20
 {before}
 held = np.ones(60 * MIB, dtype=np.uint8)
 try:
-    more = np.ones(200 * MIB, dtype=np.uint8)
+    more = np.ones(400 * MIB, dtype=np.uint8)
     print("allocated")
 except MemoryError:
     print("refused")
@@ -33,6 +33,17 @@ def test_without_a_budget_nothing_is_refused() -> None:
 
 
 def test_a_budget_that_is_used_up_after_loading_is_an_error() -> None:
-    program = "from deployments import memory_budget; memory_budget.enforce(1)"
+    program = "from deployments import memory_budget; memory_budget.check(1)"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "MemoryBudgetError" in answer.stderr
+
+
+def test_address_space_that_nobody_touches_does_not_eat_up_the_budget() -> None:
+    before = """
+import mmap
+budget = memory_budget.resident_bytes() + 150 * MIB
+memory_budget.enforce(budget)
+untouched = mmap.mmap(-1, 250 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory_budget.enforce(budget)
+"""
+    assert run(before) == "refused\nalive True\n"

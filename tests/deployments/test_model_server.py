@@ -19,7 +19,7 @@ from tests.deployments.helpers import make_config
 def make_server(tmp_path: Path) -> tuple[ModelServer, FakeEngine]:
     config = make_config(tmp_path)
     engine = FakeEngine("base")
-    return ModelServer(config, config.models[0], lambda *_: engine), engine
+    return ModelServer(config, config.models[0], lambda _config, _model: engine), engine
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:

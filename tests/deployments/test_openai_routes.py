@@ -3,6 +3,7 @@
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ BODY = {"model": "tts-1", "input": "Hello.", "voice": "alloy"}
 PCM = to_int16(np.concatenate([frame(index) for index in range(DEFAULT_FRAMES)]))
 
 
-def events(text: str) -> list[dict]:
+def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if line]
 
 

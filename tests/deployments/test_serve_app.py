@@ -150,7 +150,8 @@ def test_a_client_that_does_not_wait_for_the_whole_frees_the_engine(url: str) ->
 
 def test_many_requests_wait_and_none_is_refused(url: str) -> None:
     with ThreadPoolExecutor(40) as pool:
-        answers = list(pool.map(lambda _: httpx.post(url + SYNTHESIZE, json=SPOKEN, timeout=60), range(40)))
+        waiting = [pool.submit(httpx.post, url + SYNTHESIZE, json=SPOKEN, timeout=60) for _ in range(40)]
+        answers = [request.result() for request in waiting]
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, pcm(DEFAULT_FRAMES))}
 
 

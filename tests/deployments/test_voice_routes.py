@@ -1,6 +1,7 @@
 """Voices through /api/v1 and /v1: made, listed, spoken with, deleted."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,9 @@ def test_a_broken_voice_is_listed_as_broken_and_in_nobodys_way(app: App) -> None
         ({"voice_name": "me", "pitch": "3"}, {"reference_audio": make_clip()}, "pitch"),
     ],
 )
-def test_a_form_that_is_wrong_names_the_field(app: App, form: dict, files: dict, field: str) -> None:
+def test_a_form_that_is_wrong_names_the_field(
+    app: App, form: dict[str, str], files: dict[str, Any], field: str
+) -> None:
     before = tree(app.config.voices_directory)
     answer = app.http.post("/api/v1/tts/clone", data=form, files=files)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)

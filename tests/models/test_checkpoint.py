@@ -207,6 +207,13 @@ def test_embedded_is_made_once_and_kept(cache_in_temporary_directory: Path) -> N
     assert (again.path / "model.safetensors").stat().st_mtime_ns == changed
 
 
+def test_embedded_that_cannot_be_written_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QWEN3_TTS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match="QWEN3_TTS_CACHE"):
+        open_checkpoint("embedded:base")
+
+
 def test_two_processes_may_start_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QWEN3_TTS_CACHE", str(tmp_path))
     code = "from models.checkpoint import open_checkpoint; open_checkpoint('embedded:base').check(True)"

@@ -10,6 +10,10 @@ from models.content_digest import content_digest
 from models.errors import CheckpointError
 
 
+def refuse_to_read(path: Path) -> str:
+    raise AssertionError(f"{path} was read again")
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("QWEN3_TTS_CACHE", str(tmp_path / "cache"))
@@ -29,7 +33,7 @@ def test_is_sha256(file: Path) -> None:
 
 def test_is_read_once_however_the_file_is_named(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     digest = content_digest(file)
-    monkeypatch.setattr("models.content_digest._digest", lambda _: pytest.fail("read the file"))
+    monkeypatch.setattr("models.content_digest._digest", refuse_to_read)
     assert content_digest(file) == digest
     (tmp_path / "link").symlink_to(file)
     assert content_digest(tmp_path / "link") == digest

@@ -26,6 +26,10 @@ class _Builder:
         yield "c", torch.full((7,), self._fill, dtype=torch.bfloat16)
 
 
+def refuse_to_read(path: Path) -> str:
+    raise AssertionError(f"{path} was read again")
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("QWEN3_TTS_CACHE", str(tmp_path))
@@ -95,7 +99,7 @@ def test_another_format_version_is_made_again(monkeypatch: pytest.MonkeyPatch) -
 
 def test_whole_files_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     open_packed("f", "layout", _Builder())
-    monkeypatch.setattr("models.content_digest._digest", lambda _: pytest.fail("read the file"))
+    monkeypatch.setattr("models.content_digest._digest", refuse_to_read)
     assert open_packed("f", "layout", _Builder())
 
 

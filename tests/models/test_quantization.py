@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from models.linears import Bf16Linear, DenseLinear, FusedNf4Linear, Int8Linear, Nf4Linear
 from models.nf4 import nf4_values
-from models.processor import _processor_flags, compute_dtype
+from models.processor import compute_dtype, processor_flags
 from models.quantization import (
     PRECISIONS,
     Linear,
@@ -169,10 +169,10 @@ def test_nf4_values_are_bitsandbytes(bitsandbytes: Any) -> None:
     assert torch.equal(nf4_values(), bitsandbytes.get_4bit_type("nf4", device="cpu"))
 
 
-def test_processor_flags() -> None:
-    assert _processor_flags("processor : 0\nflags\t\t: fpu avx2 avx512_bf16\n") == {"fpu", "avx2", "avx512_bf16"}
-    assert _processor_flags("Features : fp asimd bf16") == {"fp", "asimd", "bf16"}
-    assert _processor_flags("") == set()
+def testprocessor_flags() -> None:
+    assert processor_flags("processor : 0\nflags\t\t: fpu avx2 avx512_bf16\n") == {"fpu", "avx2", "avx512_bf16"}
+    assert processor_flags("Features : fp asimd bf16") == {"fp", "asimd", "bf16"}
+    assert processor_flags("") == set()
 
 
 def test_a_machine_restricted_to_avx2_computes_in_float32() -> None:

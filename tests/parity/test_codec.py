@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.checkpoint import open_checkpoint
+from models.codec import Primer
 from models.codec_decoder import CodecDecoder
-from models.codec_slots import CodecSlots
+from models.torch_codec import TorchCodec
 from models.types import Codes, Samples
 from tests.parity.conftest import SHAPES
 from tests.parity.upstream_reference import Upstream
@@ -20,14 +21,14 @@ FRAMES = 60
 BOUND = 1e-4  # of the peak
 
 
-def _slots(directory: Path, slots: int) -> tuple[CodecSlots, CodecDecoder]:
+def _slots(directory: Path, slots: int) -> tuple[TorchCodec, CodecDecoder]:
     checkpoint = open_checkpoint(directory)
 
     def decoder() -> CodecDecoder:
         return CodecDecoder(checkpoint.architecture.codec, checkpoint.speech_tokenizer.tensor, torch.float32)
 
     made = decoder()
-    return CodecSlots(made, decoder, slots), made
+    return TorchCodec(made, decoder, slots), made
 
 
 def _codes(directory: Path, seed: int = 0) -> Codes:
@@ -41,7 +42,7 @@ def _assert_close(samples: Samples, expected: Samples) -> None:
     assert np.abs(samples - expected).max() <= BOUND * peak
 
 
-def _decode(codec: CodecSlots, slot: int, codes: Codes, lengths: list[int]) -> Samples:
+def _decode(codec: TorchCodec, slot: int, codes: Codes, lengths: list[int]) -> Samples:
     """Decode in chunks of the given lengths, again and again."""
     codec.clear(slot)
     chunks: list[Samples] = []
@@ -83,9 +84,10 @@ def test_primed_with_a_clip_equals_upstreams_cut(
     directory = checkpoint("tiny", "base")
     codes = _codes(directory)
     codec, _ = _slots(directory, 1)
+    primer = Primer(codec, open_checkpoint(directory).architecture.codec, rows=7)
     primed = 0
     while primed < clip:
-        primed = codec.prime(0, codes[:clip], primed, rows=7)
+        primed = primer.advance(0, codes[:clip], primed)
     samples = codec.decode([0], torch.from_numpy(codes[clip:])[None])[0].numpy()
     expected = upstream(directory).samples(codes)
     _assert_close(samples, expected[clip * 1920 :])
@@ -111,7 +113,7 @@ def test_a_chunk_that_overflows_is_decoded_again_in_float32(checkpoint: Callable
         return tensor.fill_(torch.inf) if name == "decoder.decoder.0.conv.bias" else tensor
 
     wide = CodecDecoder(dimensions, tensors.speech_tokenizer.tensor, torch.float32)
-    codec = CodecSlots(CodecDecoder(dimensions, poisoned, torch.bfloat16), lambda: wide, slots=1)
+    codec = TorchCodec(CodecDecoder(dimensions, poisoned, torch.bfloat16), lambda: wide, slots=1)
     codes = torch.from_numpy(_codes(directory))[None]
     samples = codec.decode([0], codes)
     assert codec.decoded_again == 1

@@ -9,7 +9,6 @@ import pytest
 
 from models import Sampling, SynthesisRequest, VoicePrompt, load_engine
 from models.architecture import Architecture, read_architecture
-from tests.parity.conftest import SHAPES
 from tests.parity.upstream_reference import Upstream
 
 FRAMES = 40
@@ -60,14 +59,20 @@ def _requests(architecture: Architecture) -> list[SynthesisRequest]:
     ]
 
 
+# The odd shape has no native kernels; there the engine must fall back by itself.
+BACKENDS = [("tiny", "torch"), ("tiny", "native"), ("same_size", "torch"), ("same_size", "native"), ("odd", "auto")]
+
+
 @pytest.mark.parametrize("kind", ["base", "custom_voice", "voice_design"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "backend"), BACKENDS)
 def test_greedy_codes_equal_upstreams(
-    shape: str, kind: str, checkpoint: Callable[..., Path], upstream: Callable[[Path], Upstream]
+    shape: str, backend: str, kind: str, checkpoint: Callable[..., Path], upstream: Callable[[Path], Upstream]
 ) -> None:
     directory = checkpoint(shape, kind)
-    engine = load_engine(directory, "fp32", threads=1, slots=2, max_positions=512, runaway=None)
+    options = {"slots": 2, "max_positions": 512, "runaway": None, "backend": backend}
+    engine = load_engine(directory, "fp32", threads=1, **options)
     try:
+        assert engine.info.backend == ("torch" if backend == "auto" else backend)
         for request in _requests(read_architecture(directory)):
             expected = upstream(directory).codes(request, FRAMES)
             codes = engine.generate_codes(replace(request, sampling=Sampling.greedy(), max_frames=FRAMES))
@@ -97,7 +102,7 @@ def test_speech_is_never_shorter_than_two_frames(
     checkpoint: Callable[..., Path], upstream: Callable[[Path], Upstream], tmp_path: Path
 ) -> None:
     """A checkpoint that wants to end at once may not, upstream's minimum of two tokens."""
-    from tests.parity.eager_checkpoint import write_eager_checkpoint
+    from tests.parity.ending_checkpoints import write_eager_checkpoint
 
     directory = write_eager_checkpoint(checkpoint("tiny", "voice_design"), tmp_path / "eager")
     request = SynthesisRequest(TEXT)

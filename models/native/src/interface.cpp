@@ -1,17 +1,13 @@
-// The C interface that ../library.py calls. Errors are negative results, never exceptions.
+#include "interface.h"
+
 #include <new>
 #include <string>
 
-#include "codec.h"
 #include "dispatch.h"
-#include "predictor.h"
-#include "stack.h"
 
 using namespace speech;
 
 namespace {
-
-enum Result : int { kDone = 0, kBadArgument = -1, kNoMemory = -2 };
 
 constexpr int kPiece = 128;  // rows that go through the layers together
 
@@ -20,21 +16,21 @@ int guarded(const Call& call) {
     try {
         return call();
     } catch (const std::bad_alloc&) {
-        return kNoMemory;
+        return kSpeechNoMemory;
     }
 }
 
-void forward_piece(Stack& stack, const std::vector<Span>& spans, int rows, float* x, float* out, uint8_t* failed, int threads) {
-    stack.prepare(rows, threads);
-    together(threads, [&](Team team) { stack.run(spans, rows, x, out, failed, team); });
+template <class Object, class... Arguments>
+Object* created(Arguments&... arguments) {
+    try {
+        return new Object(arguments...);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
 }
 
 }  // namespace
 
-#pragma GCC visibility push(default)
-extern "C" {
-
-// Names of the instruction sets this processor has kernels for, best first, separated by commas.
 const char* speech_instruction_sets() {
     static const std::string names = [] {
         std::string joined;
@@ -50,9 +46,8 @@ const Kernels* speech_kernels(const char* name) {
     return nullptr;
 }
 
-// x [rows, inputs] -> out [rows, outputs].
 int speech_multiply(const Kernels* kernels, const Linear* linear, const float* x, int rows, float* out, int threads) {
-    return guarded([&] {
+    return guarded([&]() -> int {
         RowEncoder encoder(rows, linear->inputs, threads);
         std::vector<Buffer<uint8_t>> panel;
         for (int thread = 0; thread < threads; thread++) panel.emplace_back(scratch_bytes(*linear));
@@ -63,35 +58,37 @@ int speech_multiply(const Kernels* kernels, const Linear* linear, const float* x
                 kernels->product(*linear, input, rows, panels.first, panels.last, out, panel[size_t(team.index)].get());
             });
         });
-        return int(kDone);
+        return kSpeechDone;
     });
 }
 
 Stack* speech_stack_create(const Kernels* kernels, const StackDescription* description) {
-    return new (std::nothrow) Stack(*kernels, *description);
+    return created<Stack>(*kernels, *description);
 }
 
 void speech_stack_destroy(Stack* stack) { delete stack; }
 
 int64_t speech_stack_workspace(const Stack* stack) { return stack->workspace_bytes(); }
 
-// x [rows, hidden] is overwritten, out [rows, hidden], failed [rows].
 int speech_stack_forward(Stack* stack, float* x, float* out, uint8_t* failed, const int32_t* slots, const int32_t* positions,
                          int rows, int threads) {
     return guarded([&]() -> int {
-        if (rows < 1 || threads < 1 || !stack->valid(spans_of(slots, positions, rows))) return kBadArgument;
+        if (rows < 1 || threads < 1 || !stack->valid(spans_of(slots, positions, rows))) return kSpeechBadArgument;
         const int64_t hidden = stack->shape().hidden;
         for (int row = 0; row < rows; row += kPiece) {
-            int count = rows - row < kPiece ? rows - row : kPiece;
-            std::vector<Span> spans = spans_of(slots + row, positions + row, count);
-            forward_piece(*stack, spans, count, x + row * hidden, out + row * hidden, failed + row, threads);
+            const int count = rows - row < kPiece ? rows - row : kPiece;
+            const std::vector<Span> spans = spans_of(slots + row, positions + row, count);
+            stack->prepare(count, threads);
+            together(threads, [&](Team team) {
+                stack->run(spans, count, x + row * hidden, out + row * hidden, failed + row, team);
+            });
         }
-        return kDone;
+        return kSpeechDone;
     });
 }
 
 Predictor* speech_predictor_create(Stack* stack, const PredictorDescription* description) {
-    return new (std::nothrow) Predictor(*stack, *description);
+    return created<Predictor>(*stack, *description);
 }
 
 void speech_predictor_destroy(Predictor* predictor) { delete predictor; }
@@ -100,35 +97,30 @@ int64_t speech_predictor_workspace(const Predictor* predictor) { return predicto
 
 int speech_predictor_run(Predictor* predictor, const PredictorCall* call, int threads) {
     return guarded([&]() -> int {
-        if (threads < 1 || !predictor->valid(*call)) return kBadArgument;
+        if (threads < 1 || !predictor->valid(*call)) return kSpeechBadArgument;
         predictor->run(*call, threads);
-        return kDone;
+        return kSpeechDone;
     });
 }
 
 Codec* speech_codec_create(Stack* stack, const CodecDescription* description) {
-    return new (std::nothrow) Codec(*stack, *description);
+    return created<Codec>(*stack, *description);
 }
 
 void speech_codec_destroy(Codec* codec) { delete codec; }
 
 int64_t speech_codec_workspace(const Codec* codec) { return codec->workspace_bytes(); }
 
-// Bytes of past that each slot carries, besides the transformer's cache.
 int64_t speech_codec_state(const Codec* codec) { return codec->state_bytes(); }
 
 int speech_codec_run(Codec* codec, const CodecCall* call, int threads) {
     return guarded([&]() -> int {
-        if (threads < 1 || !codec->valid(*call)) return kBadArgument;
+        if (threads < 1 || !codec->valid(*call)) return kSpeechBadArgument;
         codec->run(*call, threads);
-        return kDone;
+        return kSpeechDone;
     });
 }
 
-// One code from logits [vocabulary], as the predictor draws it.
 int speech_sample(const float* logits, int vocabulary, const SamplingRow* row, double uniform) {
     return guarded([&] { return Sampler(vocabulary).draw(logits, *row, uniform); });
 }
-
-}  // extern "C"
-#pragma GCC visibility pop

@@ -1,4 +1,4 @@
-"""Codec state for every slot, and the decoder that moves it on."""
+"""The torch reference of `models.codec.Codec`: codec state for every slot, and the decoder that moves it on."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,10 +7,9 @@ from torch import Tensor
 
 from models.codec_decoder import CodecDecoder
 from models.codec_layers import Carry
-from models.types import Codes
 
 
-class CodecSlots:
+class TorchCodec:
     """The past of each slot, allocated once; decoding is guarded against a precision that overflowed."""
 
     def __init__(self, decoder: CodecDecoder, fallback: Callable[[], CodecDecoder], slots: int) -> None:
@@ -42,32 +41,22 @@ class CodecSlots:
         for tensor, kept in zip(self._state, state, strict=True):
             tensor[slot] = kept
 
-    def prime(self, slot: int, codes: Codes, start: int, rows: int) -> int:
-        """Move a slot past a piece of `codes` from frame `start`, unheard; returns where the piece ended.
-
-        All but the last few frames only pass the transformer: the convolutions forget them anyway.
-        """
-        heard_from = max(0, len(codes) - self._decoder.context_frames)
-        end = min(start + rows, heard_from) if start < heard_from else len(codes)
-        piece = torch.from_numpy(codes[start:end])[None]
-        if end <= heard_from:
-            carry = self._gather([slot])
-            self._decoder.advance(piece, carry, self._done[[slot]])
-            self._scatter([slot], carry, end - start)
-        else:
-            self.decode([slot], piece)
-        return end
-
     def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
         """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1."""
         carry = self._gather(slots)
-        samples = self._decoder.decode(codes, carry, self._done[slots])
+        samples = self._decoder.decode(codes, carry, self._done[list(slots)])
         if not bool(torch.isfinite(samples).all()):
             carry = [tensor.float() for tensor in self._gather(slots)]
-            samples = self._wide_decoder().decode(codes, carry, self._done[slots])
+            samples = self._wide_decoder().decode(codes, carry, self._done[list(slots)])
             self.decoded_again += len(slots)
         self._scatter(slots, carry, codes.shape[1])
         return samples.clamp_(-1, 1)
+
+    def advance(self, slots: Sequence[int], codes: Tensor) -> None:
+        """Move the transformer past codes int64 [slots, frames, groups] that nobody hears."""
+        carry = self._gather(slots)
+        self._decoder.advance(codes, carry, self._done[list(slots)])
+        self._scatter(slots, carry, codes.shape[1])
 
     def _wide_decoder(self) -> CodecDecoder:
         if self._wide is None:

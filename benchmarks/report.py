@@ -1,0 +1,122 @@
+"""Measure the whole table and write docs/PERFORMANCE.md: `scripts/bench`."""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cold_start import seconds_to_first_sound
+from benchmarks.machine import Machine, describe_machine
+from benchmarks.weights import benchmark_checkpoint
+
+TARGET = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
+ROWS = (
+    ("0.6b", "nf4"),
+    ("0.6b", "int8"),
+    ("0.6b", "bf16"),
+    ("0.6b", "fp32"),
+    ("1.7b", "nf4"),
+    ("1.7b", "int8"),
+    ("1.7b", "bf16"),
+)
+AVX2_ROWS = (("0.6b", "nf4"), ("0.6b", "bf16"), ("1.7b", "nf4"))
+PEERS = (("0.6b", "fp32"), ("0.6b", "bf16"), ("1.7b", "bf16"))
+STREAMS = (1, 4, 8)
+AVX2_ENVIRONMENT = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # torch held to it as well
+
+Record = dict[str, Any]
+
+
+def _engine(model: str, precision: str, streams: int, frames: int, *options: str, avx2: bool = False) -> Record:
+    command = [sys.executable, "-m", "benchmarks.engine", "--json", "--model", model, "--precision", precision]
+    command += ["--streams", str(streams), "--frames", str(frames), *options]
+    environment = {**os.environ, **(AVX2_ENVIRONMENT if avx2 else {})}
+    print(" ".join(command[2:]), flush=True)
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def _peer(model: str, precision: str, frames: int) -> Record:
+    directory = benchmark_checkpoint(model)
+    command = [sys.executable, "-m", "benchmarks.upstream_peer", str(directory)]
+    command += ["--precision", precision, "--frames", str(frames)]
+    print(" ".join(command[2:]), flush=True)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _own_rows(frames: int) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for model, precision in ROWS:
+        by_streams = {streams: _engine(model, precision, streams, frames) for streams in STREAMS}
+        one = by_streams[1]
+        cold = seconds_to_first_sound(benchmark_checkpoint(model), precision)
+        bound = one["bound_ms_per_frame"]
+        aggregates = [f"{by_streams[streams]['aggregate_rtf']:.2f}" for streams in STREAMS]
+        times = (one["ms_per_frame"], bound, one["ttfa_ms"], f"{cold:.1f}")
+        rows.append([f"{model} {precision}", *aggregates, *times, one["peak_rss_mb"]])
+    return rows
+
+
+def _document(machine: Machine, frames: int) -> str:
+    own = _own_rows(frames)
+    peers = [_peer(model, precision, min(frames, 25)) for model, precision in PEERS]
+    labels = [f"{model} {precision}" for model, precision in PEERS]
+    avx2 = [_engine(model, precision, 1, frames, "--instructions", "avx2", avx2=True) for model, precision in AVX2_ROWS]
+    own_heads = ["", "1 stream", "4 streams", "8 streams", "ms a frame", "bound", "TTFA ms", "cold start s", "peak MB"]
+    peer_rows = [
+        [label, peer["rtf"], peer["load_s"], peer["peak_rss_mb"]] for label, peer in zip(labels, peers, strict=True)
+    ]
+    held = " ".join(f"`{name}={value}`" for name, value in AVX2_ENVIRONMENT.items())
+    avx2_rows = [[f"{r['model']} {r['precision']}", r["rtf"], r["ms_per_frame"], r["peak_rss_mb"]] for r in avx2]
+    return f"""# Performance
+
+Written by `scripts/bench` on {datetime.date.today()}. Real-time factors include the codec; **lower is
+better**, 1 is real time. Several streams: wall time over all audio made. Full-size random weights (cost does not
+depend on values), {frames} frames a stream, medians of three runs.
+
+Machine: {machine}.
+
+The bound is what reading the weights of one frame takes at the bandwidth measured in the same run, for one stream and
+without the codec. TTFA is inside the engine, for a cached voice with a reference of 3 s (0.6B) or a description (1.7B).
+A cold start is from process start to first sound with packed weights in the page cache.
+
+## This engine
+
+{_table(own_heads, own)}
+
+## This engine, held to AVX2
+
+Kernels forced to `avx2`, torch by {held}; one stream.
+
+{_table(["", "RTF", "ms a frame", "peak MB"], avx2_rows)}
+
+## qwen-tts 0.1.1, the same text on the same weights
+
+{_table(["", "RTF", "load s", "peak MB"], peer_rows)}
+"""
+
+
+def main() -> None:
+    """Measure, write, say where."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=50)
+    arguments = parser.parse_args()
+    for model in {model for model, _ in ROWS}:
+        benchmark_checkpoint(model)
+    TARGET.write_text(_document(describe_machine(), arguments.frames), encoding="utf-8")
+    print(f"wrote {TARGET}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
 """Builds the native kernels; everything else about the package stands in pyproject.toml.
 
 The library is plain C++ behind a C interface, loaded with ctypes. Each instruction set is a translation unit of its own
-with its own flags; which one runs is decided when the library is loaded. Without a compiler the installation goes on:
-the torch reference then serves.
+with its own flags; which one runs is decided when the library is loaded. A compiler too old for an instruction set
+leaves it out, and without a compiler the installation goes on: the torch reference then serves.
 
 `python setup.py build_ext --sanitize ...` builds it with AddressSanitizer and UndefinedBehaviorSanitizer.
 """
@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 SOURCES = Path("models/native/src")
 COMMON_FLAGS = [
@@ -42,19 +43,15 @@ INSTRUCTION_FLAGS = {
     "avx512_vnni": _AVX512,
     "avx512_bf16": [*_AVX512, "-mavx512bf16"],
 }
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
-
-
-def native_sources() -> list[str]:
-    """Every translation unit this processor family can use."""
-    sources = sorted(SOURCES.glob("*.cpp"))
-    return [str(source) for source in sources if IS_X86 or source.stem not in INSTRUCTION_FLAGS]
 
 
 class BuildNative(build_ext):
     """Compiles each source with the flags of its instruction set."""
 
-    user_options: ClassVar = [*build_ext.user_options, ("sanitize", None, "build with address and undefined sanitizers")]
+    user_options: ClassVar = [
+        *build_ext.user_options,
+        ("sanitize", None, "build with address and undefined sanitizers"),
+    ]
     boolean_options: ClassVar = [*build_ext.boolean_options, "sanitize"]
 
     def initialize_options(self) -> None:
@@ -65,25 +62,32 @@ class BuildNative(build_ext):
         """Compile and link; setuptools turns a failure into a warning, because the extension is optional."""
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        extra = SANITIZE_FLAGS if self.sanitize else []
-
-        def compiled(source: str) -> list[str]:
-            flags = [*COMMON_FLAGS, *INSTRUCTION_FLAGS.get(Path(source).stem, []), *extra]
-            macros = [("SPEECH_X86", None)] if IS_X86 else []
-            return self.compiler.compile(
-                [source], output_dir=self.build_temp, macros=macros, extra_postargs=flags, depends=ext.depends
-            )
-
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = [name for names in pool.map(compiled, ext.sources) for name in names]
-        self.compiler.link_shared_object(objects, str(target), extra_postargs=["-fopenmp", *extra], target_lang="c++")
+            objects = list(pool.map(self._compiled, ext.sources))
+        flags = ["-fopenmp", *(SANITIZE_FLAGS if self.sanitize else [])]
+        self.compiler.link_shared_object(objects, str(target), extra_postargs=flags, target_lang="c++")
+
+    def _compiled(self, source: str) -> str:
+        """The object file of a source. Where its instructions are unknown it is compiled without them: it then offers
+        none."""
+        flags = [*COMMON_FLAGS, *(SANITIZE_FLAGS if self.sanitize else [])]
+        special = INSTRUCTION_FLAGS.get(Path(source).stem, []) if platform.machine() in ("x86_64", "AMD64") else []
+        try:
+            return self._object(source, [*flags, *special])
+        except CompileError:
+            if not special:
+                raise
+            return self._object(source, flags)
+
+    def _object(self, source: str, flags: list[str]) -> str:
+        return self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags)[0]
 
 
 setup(
     ext_modules=[
         Extension(
             "models.native._kernels",
-            native_sources(),
+            [str(source) for source in sorted(SOURCES.glob("*.cpp"))],
             depends=[str(path) for pattern in ("*.h", "*.inc") for path in sorted(SOURCES.glob(pattern))],
             language="c++",
             optional=True,

@@ -15,7 +15,7 @@ VOICES_VARIABLE = "QWEN3_TTS_VOICES"
 API_KEYS_VARIABLE = "QWEN3_TTS_API_KEYS"  # separated by commas
 
 MIB = 1024 * 1024
-EMBEDDED_BUDGET_MB = 800  # Python, Ray and torch are 390 of it, all slots at work 130
+EMBEDDED_BUDGET_MB = 700  # a replica with embedded weights and all its slots at work peaks at 600
 EMBEDDED_NOTICE = (
     "the embedded checkpoints have random weights: they babble, and prove the whole path; for speech set "
     f"{WEIGHTS_VARIABLE} to hub, or to a folder that holds the published checkpoints"
@@ -73,6 +73,7 @@ class AppConfig(Settings):
     api_keys: Annotated[tuple[SecretStr, ...], Field(strict=False)] = ()  # none: loopback clients only
     open_listing: bool = False  # voices and models may be listed without a key
     max_text_characters: PositiveInt = 4096  # /api/v1
+    max_passage_characters: PositiveInt = 400  # longer texts are spoken passage after passage, as one stream
     max_input_characters: PositiveInt = 4096  # /v1/audio/speech
     max_body_mb: PositiveInt = 16  # MiB of one request body
     default_timeout_s: PositiveFloat = 600.0

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from deployments.config import APP_NAME, EMBEDDED_NOTICE, AppConfig, is_loopback
+from deployments.config import APP_NAME, EMBEDDED_NOTICE, MIB, AppConfig, is_loopback
 from deployments.session import SIGNALS, run_in_own_session
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
@@ -90,9 +90,21 @@ def start(launch: Launch) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
     )
+    _check_memory(launch, int(ray.cluster_resources().get("memory", 0)))
     # `serve run` finds Serve started, and with less to say than it would have by default.
     serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
     cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
+
+
+def _check_memory(launch: Launch, available: int) -> None:
+    """Raises LaunchError when Ray could never place all replicas: it would wait for memory without a word."""
+    budgets = {model.id: launch.config.budget_bytes(model) for model in launch.config.models}
+    if sum(budgets.values()) > available:
+        listing = ", ".join(f"{model_id} {size / MIB:.0f}" for model_id, size in budgets.items())
+        raise LaunchError(
+            f"the memory budgets ({listing}) add up to {sum(budgets.values()) / MIB:.0f} MiB, this machine has "
+            f"{available / MIB:.0f} MiB to give: remove models from {launch.path}, or lower their budgets and slots"
+        )
 
 
 def wait_until_ready(launch: Launch, stopping: threading.Event) -> bool:

@@ -1,6 +1,7 @@
 """The replica: one engine, spoken to through deployment handles."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -9,7 +10,8 @@ import numpy as np
 
 from deployments import memory_budget
 from deployments.config import AppConfig, ModelConfig
-from deployments.events import Accepted, EventBridge, ServerEvent
+from deployments.events import ServerEvent
+from deployments.reading import Reading
 from deployments.validation import Conditioner, raise_for_failure
 from models import (
     AudioChunk,
@@ -46,7 +48,7 @@ def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngin
     return load_engine(
         config.source(model),
         precision=model.precision,
-        threads=model.threads,
+        threads=model.threads or len(os.sched_getaffinity(0)),  # never OpenMP's default: Ray sets it to num_cpus
         slots=model.slots,
         max_positions=model.max_positions,
         max_frames=model.max_frames,
@@ -64,21 +66,19 @@ class ModelServer:
     ) -> None:
         self._library = VoiceLibrary(config.voices_directory)
         self._engine = engine_factory(config, model)
+        self._longest_passage = config.max_passage_characters
         self._conditioner = Conditioner(config.source(model), self._engine.encode_voice)
-        self._budget_bytes = config.budget_bytes(model)
-        memory_budget.check(self._budget_bytes)
-        memory_budget.enforce(self._budget_bytes)
+        # The native kernels read weights where they are mapped; torch copies them into private memory.
+        mapped_weights = self._engine.memory_report().weights if self._engine.info.backend == "native" else 0
+        self._budget = (config.budget_bytes(model), mapped_weights)
+        memory_budget.check(*self._budget)
+        memory_budget.enforce(*self._budget)
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
-        bridge = EventBridge(asyncio.get_running_loop())
-        seed = self._engine.submit(request, bridge)
-        try:
-            yield Accepted(seed)
-            async for event in bridge.events():
+        async with aclosing(Reading(self._engine, request, self._longest_passage).events()) as events:
+            async for event in events:
                 yield event
-        finally:
-            self._engine.abort(request.request_id)
 
     async def stream(self, request: SynthesisRequest, voice: str | None = None) -> AsyncGenerator[Samples]:
         """Speak: float32 [samples] pieces of at most 480 ms. `voice` names one of the library.
@@ -118,7 +118,7 @@ class ModelServer:
 
     def check_health(self) -> None:
         """Ray calls this every few seconds and replaces a replica that raises."""
-        memory_budget.enforce(self._budget_bytes)
+        memory_budget.enforce(*self._budget)
         if not self._engine.healthy():
             raise EngineClosedError("the engine thread is dead or stuck")
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from models.codec_decoder import CodecDecoder
 from models.codec_layers import DecoderBlock
 from models.engine_options import EngineOptions
 from models.quantization import Precision, compute_dtype
+from models.tensor_file import TensorFile
 from models.torch_codec import TorchCodec
 from models.types import Codes
 
@@ -112,6 +113,13 @@ def _decoder(checkpoint: Checkpoint, dtype: torch.dtype) -> Callable[[], CodecDe
     return lambda: CodecDecoder(checkpoint.architecture.codec, checkpoint.speech_tokenizer.tensor, dtype)
 
 
+def _releasing(file: TensorFile, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """The same tensors; what was read to make them does not stay resident."""
+    for entry in tensors:
+        yield entry
+        file.release()
+
+
 def _native(checkpoint: Checkpoint, storage: Precision, options: EngineOptions) -> LoadedCodec:
     from models.native import LAYOUT_VERSION, Kernels, NativeCodec, PackedCodec, pack_codec
     from models.packed_cache import open_packed
@@ -120,7 +128,7 @@ def _native(checkpoint: Checkpoint, storage: Precision, options: EngineOptions) 
     tensors = open_packed(
         checkpoint.fingerprint,
         f"native-codec-{LAYOUT_VERSION}-{storage}",
-        lambda: pack_codec(dimensions, source, storage),
+        lambda: _releasing(checkpoint.speech_tokenizer, pack_codec(dimensions, source, storage)),
     )
     kernels = Kernels(options.instructions, options.threads)
     # A slot's codec goes through reference and speech, which together are fewer frames than a sequence has positions.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.architecture import Kind
-from models.types import Codes, Samples, SpeechEvent, SpeechStream, SynthesisRequest, VoicePrompt
+from models.types import Codes, Samples, Sampling, SpeechEvent, SpeechStream, SynthesisRequest, VoicePrompt
 
 Listener = Callable[[SpeechEvent], None]
 
@@ -31,6 +31,8 @@ class EngineInfo:
     slots: int
     max_frames: int
     load_seconds: float
+    fingerprint: str = ""  # digest of the weights: what was made with other weights must not be used with these
+    generation_defaults: Sampling = Sampling()  # of a request that says nothing about sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from models.errors import SpeechError
 from models.meter import Meter
 from models.runaway import RunawayDetector, Verdict
 from models.runner import Runner
-from models.sampling import derived_seed
 from models.scheduler import Scheduler
+from models.seeds import derived_seed
 from models.sequence import Sequence, Status
 from models.types import FinishReason
 

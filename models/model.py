@@ -106,4 +106,6 @@ def _info(
         slots=options.slots,
         max_frames=options.max_frames,
         load_seconds=seconds,
+        fingerprint=checkpoint.fingerprint,
+        generation_defaults=checkpoint.generation_defaults,
     )

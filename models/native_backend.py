@@ -93,14 +93,17 @@ class NativeWeights:
         self._packed = open_packed(checkpoint.fingerprint, layout, self._pack_all)
 
     def _pack_all(self) -> Iterator[tuple[str, Tensor]]:
-        source = self._model.tensor
-        for joint in quantised_linears(self._architecture):
-            yield joint.name, _pack(joint.weight(source), self._precision, joint.name.endswith(_GATED))
-        for joint in (talker_head(), *predictor_heads(self._architecture)):
-            yield joint.name, _pack(joint.weight(source), head_precision(self._precision))
-        projection = predictor_projection(self._architecture)
-        for joint in (*text_projections(), *([projection] if projection else [])):
-            yield joint.name, _pack(joint.weight(source), projection_precision(self._precision))
+        for joint, precision in self._products():
+            yield joint.name, _pack(joint.weight(self._model.tensor), precision, joint.name.endswith(_GATED))
+            self._model.release()  # else the whole checkpoint would stay resident beside what it becomes
+
+    def _products(self) -> Iterator[tuple[JointLinear, Precision]]:
+        head, projection = head_precision(self._precision), projection_precision(self._precision)
+        yield from ((joint, self._precision) for joint in quantised_linears(self._architecture))
+        yield from ((joint, head) for joint in (talker_head(), *predictor_heads(self._architecture)))
+        yield from ((joint, projection) for joint in text_projections())
+        if (between := predictor_projection(self._architecture)) is not None:
+            yield between, projection
 
     @property
     def nbytes(self) -> int:

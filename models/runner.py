@@ -13,7 +13,8 @@ from models.code_predictor import CodePredictor
 from models.codec import Codec, Primer
 from models.prefix_cache import PrefixCache
 from models.prompt import PromptBuilder
-from models.sampling import CodeZeroRules, SamplingRows, sample, uniform_numbers
+from models.sampling import CodeZeroRules, SamplingRows, sample
+from models.seeds import uniform_numbers
 from models.sequence import Sequence
 from models.talker import Talker
 from models.types import Samples

@@ -109,6 +109,11 @@ class TensorFile:
     def dtype(self, name: str) -> torch.dtype:
         return self._find(name).dtype
 
+    def release(self) -> None:
+        """Let go of all pages read so far: they no longer count as this process's memory, and come back when read."""
+        for mapped in {id(entry.mapped): entry.mapped for entry in self._entries.values()}.values():
+            mapped.madvise(mmap.MADV_DONTNEED)
+
     def tensor(self, name: str) -> torch.Tensor:
         """A view of the mapped file; reading loads pages, writing is not possible. Keeps the map alive."""
         entry = self._find(name)

@@ -123,5 +123,3 @@ class NativeCodec:
         check(self._library.speech_codec_run(self.handle, ctypes.byref(call), self.kernels.threads), "codec")
         for slot in slots:
             self._done[slot] += frames
-
-

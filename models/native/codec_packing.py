@@ -41,7 +41,9 @@ def supports_codec(dims: CodecDecoderDimensions, precision: Precision) -> bool:
     )
 
 
-def pack_codec(dims: CodecDecoderDimensions, source: TensorSource, precision: Precision) -> Iterator[tuple[str, Tensor]]:
+def pack_codec(
+    dims: CodecDecoderDimensions, source: TensorSource, precision: Precision
+) -> Iterator[tuple[str, Tensor]]:
     """(name, tensor) for everything NativeCodec needs, one at a time; `source` gives the checkpoint's tensors."""
     for step in codec_plan(dims).steps:
         yield from _pack_step(step, source, precision)

@@ -65,9 +65,7 @@ def codec_plan(dims: CodecDecoderDimensions) -> CodecPlan:
     middle = [Step("decoder.pre_transformer.output_proj", dims.hidden, dims.latent)]
     for number, ratio in enumerate(dims.upsampling_ratios):
         middle += _upsampling(f"decoder.upsample.{number}", dims.latent, ratio)
-    first = Step(
-        "decoder.decoder.0", dims.latent, dims.decoder, 7, activation=SNAKE, snake="decoder.decoder.1.block.0"
-    )
+    first = Step("decoder.decoder.0", dims.latent, dims.decoder, 7, activation=SNAKE, snake="decoder.decoder.1.block.0")
     blocks = [_block(number, dims) for number in range(1, len(dims.upsample_rates) + 1)]
     width = dims.decoder >> len(blocks)
     last = Step(f"decoder.decoder.{len(blocks) + 2}", width, 16, taps=7)  # one sample, and a panel's padding

@@ -42,7 +42,10 @@ class NativeError(SpeechError):
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     """The loaded library; None where nothing was compiled or it does not load."""
-    directory = Path(__file__).parent
+    return _load(Path(__file__).parent)
+
+
+def _load(directory: Path) -> ctypes.CDLL | None:
     candidates = [directory / f"_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
     path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:

@@ -62,7 +62,7 @@ class NativeCodePredictor:
         return self._library.speech_predictor_workspace(self.handle) + self.stack.workspace_bytes
 
     def embed(self, codes: Tensor) -> Tensor:
-        """Codes 1.. of given frames, int64 [frames, groups - 1] -> the sum of their embeddings [frames, talker hidden]."""
+        """Codes 1.. of frames, int64 [frames, groups - 1] -> the sum of their embeddings [frames, talker hidden]."""
         return torch.stack([table[codes[:, i]].float() for i, table in enumerate(self._embeddings)]).sum(dim=0)
 
     def predict(self, hidden: Tensor, first: Tensor, uniforms: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor]:
@@ -81,5 +81,7 @@ class NativeCodePredictor:
             *(tensor.data_ptr() for tensor in (codes, total, self.failed)),
             count,
         )
-        check(self._library.speech_predictor_run(self.handle, ctypes.byref(call), self.stack.kernels.threads), "predictor")
+        check(
+            self._library.speech_predictor_run(self.handle, ctypes.byref(call), self.stack.kernels.threads), "predictor"
+        )
         return codes, total

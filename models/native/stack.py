@@ -130,4 +130,7 @@ def _layer_structure(layer: PackedLayer) -> LayerStructure:
             continue
         if norm.dtype != torch.float32 or not norm.is_contiguous():
             raise NativeError("norms are contiguous float32")
-    return LayerStructure(*(LinearStructure.of(linear) for linear in linears), *((norm is not None and norm.data_ptr()) or None for norm in norms))
+    return LayerStructure(
+        *(LinearStructure.of(linear) for linear in linears),
+        *((norm is not None and norm.data_ptr()) or None for norm in norms),
+    )

@@ -11,8 +11,8 @@ from tests.deployments.helpers import App, make_config
 def _unlimited_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model server limits the memory of its process, which here is that of all tests."""
 
-    def do_nothing(budget_bytes: int) -> None:
-        assert budget_bytes > 0
+    def do_nothing(budget_bytes: int, mapped_weights: int) -> None:
+        assert budget_bytes > mapped_weights
 
     monkeypatch.setattr(memory_budget, "enforce", do_nothing)
 

@@ -25,7 +25,12 @@ def run(before: str) -> str:
 
 
 def test_an_allocation_past_the_budget_fails_and_the_process_lives_on() -> None:
-    assert run("memory_budget.enforce(memory_budget.resident_bytes() + 150 * MIB)") == "refused\nalive True\n"
+    assert run("memory_budget.enforce(memory_budget.used_bytes(0) + 150 * MIB, 0)") == "refused\nalive True\n"
+
+
+def test_mapped_weights_count_whether_or_not_they_are_touched() -> None:
+    weights = "memory_budget.used_bytes(0) + 1000 * MIB, 850 * MIB"
+    assert run(f"memory_budget.enforce({weights})") == "refused\nalive True\n"
 
 
 def test_without_a_budget_nothing_is_refused() -> None:
@@ -33,7 +38,7 @@ def test_without_a_budget_nothing_is_refused() -> None:
 
 
 def test_a_budget_that_is_used_up_after_loading_is_an_error() -> None:
-    program = "from deployments import memory_budget; memory_budget.check(1)"
+    program = "from deployments import memory_budget; memory_budget.check(1, 0)"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "MemoryBudgetError" in answer.stderr
 
@@ -41,9 +46,9 @@ def test_a_budget_that_is_used_up_after_loading_is_an_error() -> None:
 def test_address_space_that_nobody_touches_does_not_eat_up_the_budget() -> None:
     before = """
 import mmap
-budget = memory_budget.resident_bytes() + 150 * MIB
-memory_budget.enforce(budget)
+budget = memory_budget.used_bytes(0) + 150 * MIB
+memory_budget.enforce(budget, 0)
 untouched = mmap.mmap(-1, 250 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-memory_budget.enforce(budget)
+memory_budget.enforce(budget, 0)
 """
     assert run(before) == "refused\nalive True\n"

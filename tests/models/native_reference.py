@@ -21,18 +21,16 @@ from models.native import (
     pack_int8,
     pack_nf4,
 )
+from models.quantization import (
+    dequantize_int8,
+    dequantize_nf4,
+    quantize_int8,
+    quantize_nf4,
+)
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8", "nf4")
 INSTRUCTIONS = instruction_sets()
 
 needs_native = pytest.mark.skipif(not available(), reason="the native kernels are not compiled")
-
-# bitsandbytes' sixteen values (Dettmers et al., QLoRA, 2023, appendix E).
-NF4_VALUES = torch.tensor(
-    [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635]
-    + [-0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634]
-    + [0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]
-)
 
 
 @dataclass(frozen=True)
@@ -41,28 +39,25 @@ class Matrix:
 
     packed: PackedLinear
     dense: Tensor  # float64 [outputs, inputs]
-    block_maxima: Tensor  # float64 [outputs, inputs / 64]: what an nf4 or int8 scale stands for
+
+    @property
+    def block_maxima(self) -> Tensor:
+        """Largest magnitude of each 64 inputs: float64 [outputs, inputs / 64]."""
+        return self.dense.unflatten(1, (-1, 64)).abs().amax(dim=2)
 
 
 def matrix(precision: Precision, outputs: int, inputs: int, gated: bool = False, scale: float = 0.05) -> Matrix:
     """Random weights at a precision."""
     weight = torch.randn(outputs, inputs) * scale
-    blocks = weight.view(outputs, -1, 64) if inputs % 64 == 0 else weight.view(outputs, 1, -1)
-    maxima = blocks.abs().amax(dim=2)
     if precision == "fp32":
-        return Matrix(pack_fp32(weight, gated), weight.double(), maxima.double())
+        return Matrix(pack_fp32(weight, gated), weight.double())
     if precision == "bf16":
-        return Matrix(pack_bf16(weight, gated), weight.bfloat16().double(), maxima.double())
+        return Matrix(pack_bf16(weight, gated), weight.bfloat16().double())
     if precision == "int8":
-        scales = maxima / 127
-        codes = (blocks / scales[..., None]).round().to(torch.int8)
-        dense = (codes.double() * scales.double()[..., None]).view(outputs, inputs)
-        return Matrix(pack_int8(codes.view(outputs, inputs), scales, gated), dense, maxima.double())
-    codes = ((blocks / maxima[..., None])[..., None] - NF4_VALUES).abs().argmin(dim=-1)
-    dense = (NF4_VALUES[codes].double() * maxima.double()[..., None]).view(outputs, inputs)
-    flat = codes.flatten().to(torch.uint8)
-    packed = pack_nf4(flat[0::2] << 4 | flat[1::2], maxima.flatten(), outputs, inputs, gated)
-    return Matrix(packed, dense, maxima.double())
+        eight = quantize_int8(weight)
+        return Matrix(pack_int8(eight.codes, eight.scales, gated), dequantize_int8(eight).double())
+    four = quantize_nf4(weight)
+    return Matrix(pack_nf4(four.codes, four.scales, outputs, inputs, gated), dequantize_nf4(four).double())
 
 
 def dimensions(hidden: int = 128, intermediate: int = 192, head_dim: int = 64, layers: int = 3) -> StackDimensions:
@@ -95,7 +90,16 @@ class ReferenceStack:
     def native(self, kernels: Kernels, slots: int = 4, positions: int = 64) -> NativeStack:
         """The same stack in native code, with an empty cache."""
         layers = [
-            PackedLayer(**{name: part.packed for name, part in matrices.items()}, **norms)
+            PackedLayer(
+                input_norm=norms["input_norm"],
+                qkv=matrices["qkv"].packed,
+                query_norm=norms["query_norm"],
+                key_norm=norms["key_norm"],
+                output=matrices["output"].packed,
+                post_norm=norms["post_norm"],
+                gate_up=matrices["gate_up"].packed,
+                down=matrices["down"].packed,
+            )
             for matrices, norms in zip(self.matrices, self.norms, strict=True)
         ]
         dtype = torch.float32 if self.precision == "fp32" else torch.bfloat16
@@ -124,10 +128,14 @@ class ReferenceStack:
 
     def _attention(self, qkv: Tensor, norms: dict[str, Tensor]) -> Tensor:
         dims = self.dims
-        query, key, value = qkv.view(len(qkv), -1, dims.head_dim).split((dims.heads, dims.kv_heads, dims.kv_heads), dim=1)
+        query, key, value = qkv.view(len(qkv), -1, dims.head_dim).split(
+            (dims.heads, dims.kv_heads, dims.kv_heads), dim=1
+        )
         query = self._rotated(self._norm(query, norms["query_norm"])).transpose(0, 1)
         key = self._rotated(self._norm(key, norms["key_norm"])).transpose(0, 1)
-        key, value = (part.repeat_interleave(dims.heads // dims.kv_heads, dim=0) for part in (key, value.transpose(0, 1)))
+        key, value = (
+            part.repeat_interleave(dims.heads // dims.kv_heads, dim=0) for part in (key, value.transpose(0, 1))
+        )
         scores = query @ key.transpose(1, 2) / dims.head_dim**0.5
         scores = scores.masked_fill(torch.ones_like(scores[0], dtype=torch.bool).triu(1), -torch.inf)
         return (scores.softmax(dim=-1) @ value).transpose(0, 1).flatten(1)

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from models.native import Kernels, NativeError, NativeLinear, PackedLinear, Precision, fits
-from tests.models.native_reference import INSTRUCTIONS, PRECISIONS, Matrix, matrix, needs_native
+from models.quantization import PRECISIONS
+from tests.models.native_reference import INSTRUCTIONS, Matrix, matrix, needs_native
 
 pytestmark = needs_native
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from models.native import Kernels, NativeCodePredictor, NativeError, Precision
 from models.native.structures import SamplingStructure
+from models.quantization import PRECISIONS
 from models.sampling import SamplingRows, sample
 from tests.models.native_reference import (
     INSTRUCTIONS,
-    PRECISIONS,
     Matrix,
     ReferenceStack,
     dimensions,

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from models.native import Kernels, NativeError, NativeStack, Precision, supports
+from models.quantization import PRECISIONS
 from tests.models.native_reference import (
     INSTRUCTIONS,
-    PRECISIONS,
     ReferenceStack,
     dimensions,
     needs_native,
@@ -24,7 +24,10 @@ def prefill(stack: NativeStack, x: torch.Tensor, slot: int, pieces: int | None =
     positions = list(range(len(x)))
     size = pieces or len(x)
     return torch.cat(
-        [stack.forward(x[i : i + size], [slot] * len(x[i : i + size]), positions[i : i + size]) for i in range(0, len(x), size)]
+        [
+            stack.forward(x[i : i + size], [slot] * len(x[i : i + size]), positions[i : i + size])
+            for i in range(0, len(x), size)
+        ]
     )
 
 
@@ -70,6 +73,7 @@ def test_sequences_in_a_batch_equal_each_alone(instructions: str, precision: Pre
     for slot, length in enumerate(lengths):
         prefill(batched, x[slot, :length], slot)
     order = [7, 0, 3, 10, 1, 2, 9, 4, 8, 6, 5]
+    together = torch.empty(0)
     for step in range(steps):
         rows = torch.stack([x[slot, lengths[slot] + step] for slot in order])
         together = batched.forward(rows, order, [lengths[slot] + step for slot in order])
@@ -122,7 +126,16 @@ def test_a_broken_row_is_reported_and_touches_no_other(instructions: str, precis
 
 @pytest.mark.parametrize(
     ("slots", "positions"),
-    [([4], [0]), ([-1], [0]), ([0], [64]), ([0], [-1]), ([0, 0], [3, 5]), ([0, 0], [3, 3]), ([0, 1, 0], [0, 0, 1]), ([0], [0, 1])],
+    [
+        ([4], [0]),
+        ([-1], [0]),
+        ([0], [64]),
+        ([0], [-1]),
+        ([0, 0], [3, 5]),
+        ([0, 0], [3, 3]),
+        ([0, 1, 0], [0, 0, 1]),
+        ([0], [0, 1]),
+    ],
 )
 def test_rows_that_make_no_sense_are_refused(slots: list[int], positions: list[int]) -> None:
     stack = ReferenceStack(dimensions(layers=1), "fp32").native(Kernels())

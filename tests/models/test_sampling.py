@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import InvalidRequestError, Sampling
-from models.sampling import SamplingRows, derived_seed, sample, uniform_numbers
+from models.sampling import SamplingRows, sample
+from models.seeds import derived_seed, uniform_numbers
 
 
 def _draw(logits: torch.Tensor, uniforms: list[float], settings: Sampling) -> list[int]:

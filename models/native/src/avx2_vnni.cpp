@@ -1,8 +1,16 @@
+#include "tables.h"
+
+#ifdef __AVXVNNI__
+
 #include "kernels_avx2.inc"
 
-namespace speech {
-const Kernels* avx2_vnni_kernels() {
+const speech::Kernels* speech::avx2_vnni_kernels() {
     static const Kernels kernels = {SPEECH_KERNELS("avx2_vnni")};
     return &kernels;
 }
-}  // namespace speech
+
+#else  // the compiler does not know these instructions
+
+const speech::Kernels* speech::avx2_vnni_kernels() { return nullptr; }
+
+#endif

@@ -55,6 +55,8 @@ Codec::Codec(Stack& stack, const CodecDescription& description)
     }
 }
 
+Codec::~Codec() = default;
+
 int64_t Codec::workspace_bytes() const { return workspace_ ? workspace_->bytes() : 0; }
 
 // Rows that steps first .. last make of one.
@@ -90,7 +92,7 @@ void Codec::prepare(int slots, int frames, int threads) {
         widest = std::max(widest, int64_t(step.channels));
     }
     workspace_.reset();
-    workspace_ = std::make_shared<Workspace>(slots, frames, threads, bytes, kept, widest, stack_.shape().hidden);
+    workspace_ = std::make_unique<Workspace>(slots, frames, threads, bytes, kept, widest, stack_.shape().hidden);
 }
 
 void Codec::run(const CodecCall& call, int threads) {

@@ -24,6 +24,7 @@ class Codec {
 public:
     // `stack` is the transformer and must outlive the codec.
     Codec(Stack& stack, const CodecDescription& description);
+    ~Codec();
 
     void run(const CodecCall& call, int threads);
     bool valid(const CodecCall& call) const;
@@ -68,7 +69,7 @@ private:
     std::vector<const float*> codebooks_;
     std::vector<Step> steps_;
     int64_t state_bytes_ = 0;
-    std::shared_ptr<Workspace> workspace_;
+    std::unique_ptr<Workspace> workspace_;
 };
 
 }  // namespace speech

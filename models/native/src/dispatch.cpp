@@ -1,6 +1,6 @@
 #include "dispatch.h"
 
-#ifdef SPEECH_X86
+#ifdef __x86_64__
 #include <cpuid.h>
 #endif
 
@@ -8,7 +8,7 @@ namespace speech {
 
 namespace {
 
-#ifdef SPEECH_X86
+#ifdef __x86_64__
 // Compilers of 2022 know no name for AVX-VNNI: leaf 7, subleaf 1, bit 4 of eax.
 bool has_avx_vnni() {
     unsigned eax, ebx, ecx, edx;
@@ -16,20 +16,25 @@ bool has_avx_vnni() {
 }
 #endif
 
+// `kernels` is null where the compiler knew no such instructions.
+void add(std::vector<const Kernels*>& found, bool supported, const Kernels* kernels) {
+    if (supported && kernels) found.push_back(kernels);
+}
+
 std::vector<const Kernels*> detect() {
     std::vector<const Kernels*> found;
-#ifdef SPEECH_X86
+#ifdef __x86_64__
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vnni");
-    if (avx512 && __builtin_cpu_supports("avx512bf16")) found.push_back(avx512_bf16_kernels());
-    if (avx512) found.push_back(avx512_vnni_kernels());
-    if (avx2 && has_avx_vnni()) found.push_back(avx2_vnni_kernels());
-    if (avx2) found.push_back(avx2_kernels());
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vnni");
+    add(found, avx512 && __builtin_cpu_supports("avx512bf16"), avx512_bf16_kernels());
+    add(found, avx512, avx512_vnni_kernels());
+    add(found, avx2 && has_avx_vnni(), avx2_vnni_kernels());
+    add(found, avx2, avx2_kernels());
 #endif
-    found.push_back(portable_kernels());
+    add(found, true, portable_kernels());
     return found;
 }
 

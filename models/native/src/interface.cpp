@@ -54,7 +54,7 @@ int speech_multiply(const Kernels* kernels, const Linear* linear, const float* x
         together(threads, [&](Team team) {
             auto source = [&](int row, float*, bool) { return x + int64_t(row) * linear->inputs; };
             Activations input = encoder.encode(*kernels, *linear, rows, team, source);
-            team.divide(linear->outputs / kPanel, 2, [&](Range panels) {
+            team.divide(linear->outputs / kPanel, kGroup, [&](Range panels) {
                 kernels->product(*linear, input, rows, panels.first, panels.last, out, panel[size_t(team.index)].get());
             });
         });

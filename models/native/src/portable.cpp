@@ -5,10 +5,11 @@
 namespace speech {
 namespace {
 constexpr bool kHalfProducts = false;
-struct Shape {
+struct FloatShape {
     static constexpr int rows = 4;
     static constexpr int panels(int) { return 1; }
 };
+using HalfShape = FloatShape;
 }  // namespace
 }  // namespace speech
 
@@ -28,9 +29,7 @@ using BestHalfTile = PairTile<Rows, Panels>;
 
 #include "product.h"
 
-namespace speech {
-const Kernels* portable_kernels() {
+const speech::Kernels* speech::portable_kernels() {
     static const Kernels kernels = {SPEECH_KERNELS("portable")};
     return &kernels;
 }
-}  // namespace speech

@@ -51,6 +51,8 @@ Predictor::Predictor(Stack& stack, const PredictorDescription& description)
     }
 }
 
+Predictor::~Predictor() = default;
+
 bool Predictor::valid(const PredictorCall& call) const {
     return call.rows > 0 && call.rows <= stack_.shape().slots && shape_.groups < stack_.shape().positions + 1;
 }
@@ -62,7 +64,7 @@ void Predictor::prepare(int rows, int threads) {
     if (!workspace_ || workspace_->rows < rows || workspace_->threads < threads) {
         int64_t decoded = shape_.projection ? scratch_bytes(projection_) : 0;
         for (const Linear& head : heads_) decoded = std::max(decoded, scratch_bytes(head));
-        workspace_ = std::make_shared<Workspace>(stack_.shape(), shape_, rows, threads, decoded);
+        workspace_ = std::make_unique<Workspace>(stack_.shape(), shape_, rows, threads, decoded);
     }
     workspace_->pairs.clear();
     workspace_->singles.clear();
@@ -156,7 +158,7 @@ void Predictor::multiply(const Linear& linear, const float* bias, RowEncoder& en
     const Kernels& kernels = stack_.kernels();
     auto source = [&](int row, float*, bool) { return x + row * stride; };
     Activations input = encoder.encode(kernels, linear, rows, team, source);
-    team.divide(linear.outputs / kPanel, 2, [&](Range panels) {
+    team.divide(linear.outputs / kPanel, kGroup, [&](Range panels) {
         kernels.product(linear, input, rows, panels.first, panels.last, out, workspace_->panel[size_t(team.index)].get());
         for (int row = 0; bias && row < rows; row++)
             kernels.add(out + int64_t(row) * linear.outputs + panels.first * kPanel, bias + panels.first * kPanel,

@@ -22,6 +22,7 @@ class Predictor {
 public:
     // The stack must outlive the predictor; its cache has a slot for each row and a position for each code group.
     Predictor(Stack& stack, const PredictorDescription& description);
+    ~Predictor();
 
     void run(const PredictorCall& call, int threads);
     bool valid(const PredictorCall& call) const;
@@ -43,7 +44,7 @@ private:
     std::vector<Linear> heads_;
     std::vector<const void*> embeddings_;
     Linear projection_{};
-    std::shared_ptr<Workspace> workspace_;
+    std::unique_ptr<Workspace> workspace_;
 };
 
 }  // namespace speech

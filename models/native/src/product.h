@@ -34,9 +34,9 @@ void nf4_product(const Linear& linear, const Activations& x, int rows, int first
 // Float and bfloat16 products, with any window.
 void slide(const Linear& linear, const RowMap& map, const Window& window, Range rows, Range panels, float* out, int64_t stride) {
     if (linear.format == kFloat)
-        cover<FloatTile, Shape>(linear, map, window, rows, panels, out, stride);
+        cover<FloatTile, FloatShape>(linear, map, window, rows, panels, out, stride);
     else
-        cover<BestHalfTile, Shape>(linear, map, window, rows, panels, out, stride);
+        cover<BestHalfTile, HalfShape>(linear, map, window, rows, panels, out, stride);
 }
 
 template <class Value>

@@ -82,6 +82,7 @@ void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int
                 }
             }
         }
+        if (Halves == 1) ask_for(blocks + 4 * Decode::bytes, Decode::bytes);
         const float* scale = reinterpret_cast<const float*>(blocks + Decode::bytes - 4 * kPanel);
         for (int h = 0; h < Halves; h++) {
             for (int r = 0; r < Rows; r++) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <immintrin.h>
 
+#include "product_float.h"
 #include "tables.h"
 
 namespace speech {
@@ -27,7 +28,10 @@ struct HalfTile {
             for (int r = 0; r < Rows; r++) halves[r] = rows[r] + tap * window.step;
             for (int64_t k = 0; k < window.width; k += 2, weights += 4 * kPanel) {
                 __m512bh weight[Panels];
-                for (int p = 0; p < Panels; p++) weight[p] = (__m512bh)_mm512_loadu_si512(weights + p * inputs * kPanel * 2);
+                for (int p = 0; p < Panels; p++) {
+                    weight[p] = (__m512bh)_mm512_loadu_si512(weights + p * inputs * kPanel * 2);
+                    __builtin_prefetch(weights + p * inputs * kPanel * 2 + kAhead);
+                }
                 for (int r = 0; r < Rows; r++) {
                     const __m512bh value = pair(halves[r] + k);
                     for (int p = 0; p < Panels; p++) total[p][r] = _mm512_dpbf16_ps(total[p][r], weight[p], value);

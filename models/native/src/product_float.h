@@ -6,6 +6,9 @@
 namespace speech {
 namespace {
 
+// Bytes by which weights are asked for early: processors follow one stream well, not the several of a tile.
+constexpr int kAhead = 2048;
+
 // A tile reads the weights of `Panels` panels once for `Rows` rows and keeps all sums in registers.
 template <int Rows, int Panels>
 struct FloatTile {
@@ -22,7 +25,10 @@ struct FloatTile {
             for (int r = 0; r < Rows; r++) values[r] = rows[r] + tap * window.step;
             for (int64_t k = 0; k < window.width; k++, panel += kPanel) {
                 Lanes weight[Panels];
-                for (int p = 0; p < Panels; p++) weight[p] = load(panel + p * inputs * kPanel);
+                for (int p = 0; p < Panels; p++) {
+                    weight[p] = load(panel + p * inputs * kPanel);
+                    __builtin_prefetch(panel + p * inputs * kPanel + kAhead / 4);
+                }
                 for (int r = 0; r < Rows; r++) {
                     Lanes value = splat(values[r][k]);
                     for (int p = 0; p < Panels; p++) total[p][r] = fma(weight[p], value, total[p][r]);
@@ -49,7 +55,10 @@ struct PairTile {
             for (int r = 0; r < Rows; r++) values[r] = rows[r] + tap * window.step;
             for (int64_t k = 0; k < window.width; k += 2, weights += 4 * kPanel) {
                 Lanes even[Panels], odd[Panels];
-                for (int p = 0; p < Panels; p++) load_pairs(weights + p * inputs * kPanel * 2, even[p], odd[p]);
+                for (int p = 0; p < Panels; p++) {
+                    load_pairs(weights + p * inputs * kPanel * 2, even[p], odd[p]);
+                    __builtin_prefetch(weights + p * inputs * kPanel * 2 + kAhead);
+                }
                 for (int r = 0; r < Rows; r++) {
                     Lanes first = splat(values[r][k]), second = splat(values[r][k + 1]);
                     for (int p = 0; p < Panels; p++)

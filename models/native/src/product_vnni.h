@@ -41,6 +41,7 @@ void vnni_tile(const uint8_t* blocks, const Activations& x, int row, float* out,
             }
         }
         for (int p = 0; p < Panels; p++) {
+            if (Panels > 1) ask_for(blocks + p * stride + 4 * Decode::bytes, Decode::bytes);
             const __m512 scale = _mm512_loadu_ps(blocks + p * stride + Decode::bytes - 4 * kPanel);
             for (int r = 0; r < Rows; r++) {
                 __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(scales[r * count + block]));
@@ -72,6 +73,7 @@ struct Nibbles {  // nf4
 };
 
 constexpr int kIntRows = 8, kIntPanels = 2;
+constexpr int kFewRows = 4;  // up to here memory is the limit, and one stream at a time the fastest
 
 template <class Decode, int Panels, int Rows = kIntRows>
 void vnni_rows(int rows, const uint8_t* blocks, const Activations& x, int row, float* out, int64_t outputs) {
@@ -85,10 +87,12 @@ template <class Decode>
 void int_panels(const uint8_t* blocks, int panels, const Activations& x, int rows, float* out, int64_t outputs) {
     for (int row = 0; row < rows; row += kIntRows, out += kIntRows * outputs) {
         int count = rows - row < kIntRows ? rows - row : kIntRows;
-        if (panels == kIntPanels)
+        if (panels == kIntPanels && count > kFewRows) {
             vnni_rows<Decode, kIntPanels>(count, blocks, x, row, out, outputs);
-        else
-            vnni_rows<Decode, 1>(count, blocks, x, row, out, outputs);
+        } else {
+            const int64_t stride = x.inputs / kBlock * Decode::bytes;
+            for (int p = 0; p < panels; p++) vnni_rows<Decode, 1>(count, blocks + p * stride, x, row, out + p * kPanel, outputs);
+        }
     }
 }
 

@@ -47,6 +47,8 @@ Stack::Stack(const Kernels& kernels, const StackDescription& description)
     shape_.layer = layers_.data();
 }
 
+Stack::~Stack() = default;
+
 void Stack::prepare(int rows, int threads) {
     if (workspace_ && workspace_->rows >= rows && workspace_->threads >= threads) return;
     int64_t decoded = 0;
@@ -55,7 +57,7 @@ void Stack::prepare(int rows, int threads) {
             decoded = std::max(decoded, scratch_bytes(*linear));
     if (workspace_) rows = std::max(rows, workspace_->rows), threads = std::max(threads, workspace_->threads);
     workspace_.reset();
-    workspace_ = std::make_shared<Workspace>(shape_, rows, threads, decoded);
+    workspace_ = std::make_unique<Workspace>(shape_, rows, threads, decoded);
 }
 
 int64_t Stack::workspace_bytes() const { return workspace_ ? workspace_->bytes() : 0; }
@@ -89,7 +91,7 @@ void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, 
     for (int number = 0; number < shape_.layers; number++) {
         const LayerDescription& layer = layers_[size_t(number)];
         Activations input = work.normed.encode(kernels_, layer.qkv, rows, team, normed(layer.input_norm));
-        team.divide(layer.qkv.outputs / kPanel, 2, [&](Range panels) {
+        team.divide(layer.qkv.outputs / kPanel, kGroup, [&](Range panels) {
             kernels_.product(layer.qkv, input, rows, panels.first, panels.last, work.qkv.get(), work.panel[size_t(team.index)].get());
         });
         team.barrier();
@@ -146,7 +148,7 @@ void Stack::attend_span(const Memory& memory, const LayerDescription& layer, con
 
 void Stack::add_product(const Linear& linear, const Activations& x, int rows, float* to, Team team) {
     Workspace& work = *workspace_;
-    team.divide(linear.outputs / kPanel, 2, [&](Range panels) {
+    team.divide(linear.outputs / kPanel, kGroup, [&](Range panels) {
         kernels_.product(linear, x, rows, panels.first, panels.last, work.products.get(), work.panel[size_t(team.index)].get());
         for (int row = 0; row < rows; row++) {
             int64_t at = int64_t(row) * linear.outputs + panels.first * kPanel;

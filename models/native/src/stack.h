@@ -16,6 +16,7 @@ struct Span {
 class Stack {
 public:
     Stack(const Kernels& kernels, const StackDescription& description);
+    ~Stack();
 
     // Room for calls of up to `rows` rows on `threads` threads; before run, outside of the team.
     void prepare(int rows, int threads);
@@ -39,7 +40,7 @@ private:
     const Kernels& kernels_;
     StackDescription shape_;
     std::vector<LayerDescription> layers_;
-    std::shared_ptr<Workspace> workspace_;
+    std::unique_ptr<Workspace> workspace_;
 };
 
 std::vector<Span> spans_of(const int32_t* slots, const int32_t* positions, int rows);

@@ -8,6 +8,8 @@ constexpr int kBlock = 64;        // inputs that share one scale, in int8 and nf
 constexpr int kPanel = 16;        // outputs that are computed together: one lane each
 constexpr int kMaxHeadDim = 256;  // widest attention head
 
+constexpr int kGroup = 6;         // panels that are handed out together: tiles take two or three at a time
+
 enum Format : int32_t { kFloat = 0, kHalf = 1, kInt8 = 2, kNf4 = 3 };  // kHalf is bfloat16
 
 // A matrix [outputs, inputs] in panels of 16 outputs; packing.py writes them and describes the layout of each format.
@@ -92,6 +94,7 @@ inline int64_t scratch_bytes(const Linear& linear) {
     return linear.format == kNf4 ? int64_t(linear.inputs) / kBlock * 2 * (kBlock * kPanel + 4 * kPanel) : 0;
 }
 
+// Null where the compiler knows no such instructions. Whether the processor has them is for dispatch.cpp to say.
 const Kernels* avx512_bf16_kernels();
 const Kernels* avx512_vnni_kernels();
 const Kernels* avx2_vnni_kernels();

@@ -1,0 +1,73 @@
+"""Long texts: passage after passage, one stream."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from deployments.events import Accepted, ServerEvent
+from deployments.reading import Reading
+from models import AudioChunk, Finished, FinishReason, InvalidRequestError, Sampling, SynthesisRequest
+from tests.deployments.fake_engine import FakeEngine
+
+TEXT = "[frames 5] one two. [frames 3] three four. [frames 7] five."
+
+
+def _read(engine: FakeEngine, request: SynthesisRequest, longest: int = 22) -> list[ServerEvent]:
+    async def collect() -> list[ServerEvent]:
+        async with asyncio.timeout(10):
+            return [event async for event in Reading(engine, request, longest).events()]
+
+    return asyncio.run(collect())
+
+
+def test_passages_are_one_stream() -> None:
+    events = _read(FakeEngine("base"), SynthesisRequest(TEXT))
+    assert isinstance(events[0], Accepted)
+    assert sum(isinstance(event, Accepted | Finished) for event in events) == 2
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.frames, finished.reason) == (15, FinishReason.EOS)
+    chunks = [event for event in events if isinstance(event, AudioChunk)]
+    expected = 0
+    for chunk in chunks:
+        assert chunk.first_frame == expected
+        expected += chunk.frames
+    assert expected == 15
+
+
+def test_a_short_text_is_one_utterance_and_keeps_its_name() -> None:
+    engine = FakeEngine("base")
+    request = SynthesisRequest("[frames 4] short.", sampling=Sampling(seed=9), request_id="mine")
+    assert isinstance(_read(engine, request)[-1], Finished)
+    assert [(asked.request_id, asked.text) for asked in engine.requests] == [("mine", "[frames 4] short.")]
+
+
+def test_every_passage_has_a_seed_of_its_own_that_repeats() -> None:
+    seeds: list[list[int | None]] = []
+    for _ in range(2):
+        engine = FakeEngine("base")
+        _read(engine, SynthesisRequest(TEXT, sampling=Sampling(seed=5)))
+        seeds.append([asked.sampling.seed if asked.sampling else None for asked in engine.requests])
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0])) == 3
+    assert seeds[0][0] == 5
+
+
+def test_limits_are_those_of_the_whole() -> None:
+    engine = FakeEngine("base")
+    _read(engine, replace(SynthesisRequest(TEXT), max_frames=7, timeout_s=50))
+    assert [asked.max_frames for asked in engine.requests] == [7, 2]
+    assert engine.requests[1].timeout_s is not None
+    assert engine.requests[1].timeout_s < 50
+
+
+def test_a_passage_without_letters_is_not_spoken() -> None:
+    engine = FakeEngine("base")
+    _read(engine, SynthesisRequest("[frames 3] a long text. ??????????????? [frames 3] another."), longest=24)
+    assert all(any(character.isalnum() for character in asked.text) for asked in engine.requests)
+
+
+def test_nothing_to_speak_is_refused() -> None:
+    with pytest.raises(InvalidRequestError):
+        SynthesisRequest("\n \n")

@@ -67,7 +67,7 @@ class ModelServer:
         self._library = VoiceLibrary(config.voices_directory)
         self._engine = engine_factory(config, model)
         self._longest_passage = config.max_passage_characters
-        self._conditioner = Conditioner(config.source(model), self._engine.encode_voice)
+        self._conditioner = Conditioner(self._engine.info.fingerprint, self._engine.encode_voice)
         # The native kernels read weights where they are mapped; torch copies them into private memory.
         mapped_weights = self._engine.memory_report().weights if self._engine.info.backend == "native" else 0
         self._budget = (config.budget_bytes(model), mapped_weights)

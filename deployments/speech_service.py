@@ -99,7 +99,7 @@ class SpeechService:
     ) -> Voiced:
         voice = await (self.voices.get_openai(name) if openai else self.voices.get(name))
         route = await self._reach(_same_task(task, KIND_OF_VOICE[voice.kind]), named, request)
-        request = await self.voices.condition(request, voice, route.config, style)
+        request = await self.voices.condition(request, voice, route, style)
         return Voiced(request, route, voice.id)
 
     async def _with_clip(

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from deployments.config import AppConfig, ModelConfig
 from deployments.errors import ModelUnavailableError
 from deployments.router import Router
 from deployments.schemas import VoiceBody
+from deployments.speech import Route
 from deployments.validation import Conditioner, renamed_fields
 from models import SynthesisRequest, VoicePrompt
 from models.types import Samples
 from voices import BrokenVoice, Encode, Voice, VoiceLibrary, VoiceNotFoundError, read_reference_audio
 
 ENCODE_TIMEOUT_S = 120.0
+ENCODING_THREADS = 4
 SPEAKERS_TIMEOUT_S = 1.0
 
 
@@ -36,6 +40,8 @@ class VoiceService:
         self._config = config
         self._router = router
         self._library = library
+        # Apart from the loop's own threads, which must stay free for short work while clips are waiting.
+        self._encoding = ThreadPoolExecutor(ENCODING_THREADS, "encoding")
 
     async def get(self, name: str) -> Voice:
         """The voice of this name or id, built-in speakers included. Raises VoiceNotFoundError, VoiceBrokenError."""
@@ -69,10 +75,10 @@ class VoiceService:
 
     async def clone(self, clip: Clip) -> Voice:
         """Make a voice that stays. Raises as `VoiceLibrary.create_cloned`; then nothing has changed on disk."""
-        model = self._router.choose("base", None)
-        conditioner = self._conditioner(model)
+        route = await self._router.reach(self._router.choose("base", None), ENCODE_TIMEOUT_S)
+        conditioner = self._conditioner(route)
         with renamed_fields(clip.field_names):
-            return await asyncio.to_thread(
+            create = partial(
                 self._library.create_cloned,
                 clip.name,
                 clip.audio,
@@ -82,6 +88,7 @@ class VoiceService:
                 clip.description,
                 clip.languages,
             )
+            return await asyncio.get_running_loop().run_in_executor(self._encoding, create)
 
     async def clone_once(self, model: ModelConfig, clip: bytes, text: str | None, field_name: str) -> VoicePrompt:
         """The prompt of a clip that is used for one request and not kept. Raises ReferenceAudioError."""
@@ -93,13 +100,14 @@ class VoiceService:
         await asyncio.to_thread(self._library.delete, name)
 
     async def condition(
-        self, request: SynthesisRequest, voice: Voice, model: ModelConfig, style: str | None = None
+        self, request: SynthesisRequest, voice: Voice, route: Route, style: str | None = None
     ) -> SynthesisRequest:
-        """The request, spoken by `voice` with `model`; slow when the voice is new to the model."""
-        return await asyncio.to_thread(self._conditioner(model).apply, request, voice, style)
+        """The request, spoken by `voice` with the model of `route`; slow when the voice is new to the model."""
+        apply = self._conditioner(route).apply
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, apply, request, voice, style)
 
-    def _conditioner(self, model: ModelConfig) -> Conditioner:
-        return Conditioner(self._config.source(model), self._encode_from_thread(model))
+    def _conditioner(self, route: Route) -> Conditioner:
+        return Conditioner(route.info.fingerprint, self._encode_from_thread(route.config))
 
     def _encode_from_thread(self, model: ModelConfig) -> Encode:
         """For the library, which works in threads: the call goes back to the event loop and on to the replica."""

@@ -31,7 +31,7 @@ class EngineInfo:
     slots: int
     max_frames: int
     load_seconds: float
-    fingerprint: str = ""  # digest of the weights: what was made with other weights must not be used with these
+    fingerprint: str  # digest of the weights: what was made with other weights must not be used with these
     generation_defaults: Sampling = Sampling()  # of a request that says nothing about sampling
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -81,10 +82,20 @@ def start_server(directory: Path) -> Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def ray_directory() -> Iterator[Path]:
+    """Where Ray notes which cluster `address="auto"` means: of this session, not of the machine. Sockets want it short."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_TMPDIR", directory)
+            yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, ray_directory: Path) -> Iterator[Server]:
     started = start_server(tmp_path_factory.mktemp("server"))
     try:
         started.wait_until_ready()
+        assert any(ray_directory.iterdir())
         yield started
     finally:
         started.stop()

@@ -75,8 +75,8 @@ def read_launch(path: Path) -> Launch:
     return launch
 
 
-def start(launch: Launch) -> None:
-    """A Ray of our own without its dashboard, and the app in it; returns before the models are loaded."""
+def start(launch: Launch) -> str:
+    """A Ray of our own without its dashboard, and the app in it; returns Ray's address before the models are loaded."""
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray  # reads the environment when imported
@@ -94,6 +94,7 @@ def start(launch: Launch) -> None:
     # `serve run` finds Serve started, and with less to say than it would have by default.
     serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
     cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
+    return ray.get_runtime_context().gcs_address
 
 
 def _check_memory(launch: Launch, available: int) -> None:
@@ -153,7 +154,7 @@ def stop(drain_s: float) -> None:
     ray.shutdown()
 
 
-def greeting(launch: Launch) -> str:
+def greeting(launch: Launch, ray_address: str) -> str:
     """What to type next."""
     key = ' -H "Authorization: Bearer $KEY"' if launch.config.api_keys else ""
     curl = f"curl -sS{key} {launch.url}"
@@ -169,6 +170,7 @@ Ready at {launch.url} (documentation: {launch.url}/docs). Try, in another termin
 
   {curl}/api/v1/status
 
+Deployment handles in Python: ray.init(address="{ray_address}")
 Ctrl-C stops the server after what is running has finished.
 """
 
@@ -199,11 +201,11 @@ def run(launch: Launch) -> int:
         say(EMBEDDED_NOTICE)
     try:
         stop_on_signals(stopping)
-        start(launch)
+        ray_address = start(launch)
         stop_on_signals(stopping)  # again: Ray sets handlers of its own
         if wait_until_ready(launch, stopping):
             say(f"all models loaded in {time.monotonic() - began:.0f} s")
-            print(greeting(launch), flush=True)
+            print(greeting(launch, ray_address), flush=True)
             stopping.wait()
     except LaunchError as error:
         say(str(error))

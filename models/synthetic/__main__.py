@@ -17,9 +17,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=get_args(Kind), required=True)
     parser.add_argument("--out", type=Path, required=True, help="the directory to write")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--endless", action="store_true", help="never end speech: for measuring")
     arguments = parser.parse_args()
     start = time.perf_counter()
-    write_checkpoint(arguments.out, arguments.size, arguments.kind, arguments.seed)
+    write_checkpoint(arguments.out, arguments.size, arguments.kind, arguments.seed, arguments.endless)
     size = sum(path.stat().st_size for path in arguments.out.rglob("*") if path.is_file())
     print(f"{arguments.out}: {size / 1e6:.1f} MB in {time.perf_counter() - start:.1f} s")
 

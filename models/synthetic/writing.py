@@ -44,10 +44,25 @@ def _source(inventory: Inventory, seed: int, dtype: torch.dtype) -> Callable[[st
     return lambda name: random_tensor(name, inventory[name], seed, dtype)
 
 
-def write_checkpoint(directory: str | Path, size: str | SyntheticShape, kind: Kind, seed: int = 0) -> None:
+def _without_end(source: Callable[[str], Tensor], end_of_speech: int) -> Callable[[str], Tensor]:
+    """The same, with a logit of zero for the end of speech: far below the largest of the codes'."""
+
+    def tensor(name: str) -> Tensor:
+        made = source(name)
+        if name == "talker.codec_head.weight":
+            made[end_of_speech] = 0
+        return made
+
+    return tensor
+
+
+def write_checkpoint(
+    directory: str | Path, size: str | SyntheticShape, kind: Kind, seed: int = 0, endless: bool = False
+) -> None:
     """Write a checkpoint with random weights in the published format.
 
     `size` is "tiny", "0.6b", "1.7b" or a shape of one's own. The weights are a function of names, shapes and seed.
+    `endless` weights never end speech by themselves: what is measured on them is as long as it is asked to be.
     """
     shape = SHAPES[size] if isinstance(size, str) else size
     directory = Path(directory)
@@ -62,11 +77,14 @@ def write_checkpoint(directory: str | Path, size: str | SyntheticShape, kind: Ki
     _write_json(speech / "config.json", configuration.speech_tokenizer_config(shape))
     _write_json(speech / "configuration.json", configuration.SPEECH_CONFIGURATION)
     _write_json(speech / "preprocessor_config.json", configuration.SPEECH_PREPROCESSOR_CONFIG)
-    model = talker_tensors(read_architecture(directory))
+    architecture = read_architecture(directory)
+    model = talker_tensors(architecture)
     if kind == "base":
         model |= speaker_encoder_tensors(shape.speaker_encoder)
     codec = codec_encoder_tensors(shape.codec_encoder) | codec_decoder_tensors(shape.codec)
-    _write_tensors(directory / "model.safetensors", model, _source(model, seed, torch.bfloat16))
+    speaking = _source(model, seed, torch.bfloat16)
+    silent = _without_end(speaking, architecture.tokens.eos) if endless else speaking
+    _write_tensors(directory / "model.safetensors", model, silent)
     source = _source(codec, seed, torch.float32)
     loud = audible(shape.codec, source)
     _write_tensors(speech / "model.safetensors", codec, lambda name: loud[name] if name in loud else source(name))

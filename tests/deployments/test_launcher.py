@@ -33,7 +33,7 @@ def _no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_deployment_file_is_read(tmp_path: Path) -> None:
     launch = read_launch(write(tmp_path))
     assert launch.url == "http://127.0.0.1:8123"
-    assert "http://127.0.0.1:8123/api/v1/tts/design" in greeting(launch)
+    assert "http://127.0.0.1:8123/api/v1/tts/design" in greeting(launch, "127.0.0.1:6379")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.2", "::", None])
@@ -42,7 +42,7 @@ def test_others_are_not_let_in_without_a_key(tmp_path: Path, host: str | None, m
     with pytest.raises(LaunchError, match="QWEN3_TTS_API_KEYS"):
         read_launch(path)
     monkeypatch.setenv("QWEN3_TTS_API_KEYS", "key")
-    assert "Bearer" in greeting(read_launch(path))
+    assert "Bearer" in greeting(read_launch(path), "127.0.0.1:6379")
 
 
 @pytest.mark.parametrize("changes", [{"applications": []}, {"applications": [{"name": "tts", "args": {"models": []}}]}])

@@ -2,11 +2,11 @@
 
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +35,11 @@ class Server:
     voices: Path
     process: subprocess.Popen[str]
     output: list[str] = field(default_factory=list)
+
+    @property
+    def ray_address(self) -> str:
+        """As it said itself."""
+        return re.findall(r'ray.init\(address="(.*)"\)', "".join(self.output))[-1]
 
     def wait_until_ready(self) -> None:
         """Read what it says until it has said what to type next."""
@@ -82,20 +87,12 @@ def start_server(directory: Path) -> Server:
 
 
 @pytest.fixture(scope="session")
-def ray_directory() -> Iterator[Path]:
-    """Where Ray notes which cluster `address="auto"` means: of this session, not of the machine. Sockets want it short."""
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as directory:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("RAY_TMPDIR", directory)
-            yield Path(directory)
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, ray_directory: Path) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started = start_server(tmp_path_factory.mktemp("server"))
     try:
         started.wait_until_ready()
-        assert any(ray_directory.iterdir())
-        yield started
+        with pytest.MonkeyPatch.context() as patch:  # `address="auto"` would take any cluster of this machine
+            patch.setenv("RAY_ADDRESS", started.ray_address)
+            yield started
     finally:
         started.stop()

@@ -35,7 +35,7 @@ TEXTS = ("Hi.", "Hello, this is a test.", "A somewhat longer sentence, which goe
 
 @pytest.fixture(scope="module")
 def engine(tiny_checkpoint: Callable[[str], Path]) -> Iterator[SpeechEngine]:
-    engine = load_engine(tiny_checkpoint("base"), "fp32", threads=1, slots=4, max_positions=512, runaway=None)
+    engine = load_engine(tiny_checkpoint("base"), "fp32", threads=1, slots=4, max_positions=1024, runaway=None)
     yield engine
     engine.close()
 
@@ -182,10 +182,10 @@ def test_a_drawn_seed_is_reported_and_can_be_used_again(engine: SpeechEngine) ->
 
 def test_a_late_short_request_does_not_wait_for_a_long_one(engine: SpeechEngine) -> None:
     long, short = _Recorder(), _Recorder()
-    request = _request(engine, 0, frames=400)
+    request = _request(engine, 0, frames=750)  # 60 s
     engine.submit(replace(request, sampling=Sampling(seed=5)), long)
     assert long.first.wait(30)
-    engine.submit(_request(engine, 3, frames=5), short)
+    engine.submit(_request(engine, 3, frames=25), short)  # 2 s
     short.wait()
     still_running = not long.ends
     engine.abort(request.request_id)

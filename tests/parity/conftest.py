@@ -11,7 +11,6 @@ import torch
 from models.architecture import Kind
 from models.synthetic import write_checkpoint
 from models.synthetic.shapes import SPECIAL_CODES, TINY, SyntheticShape
-from tests.parity.ending_checkpoints import write_endless_checkpoint
 from tests.parity.upstream_reference import Upstream
 
 # The talker's own size in the predictor, as in the 0.6B: no projection between them; every head has its keys.
@@ -63,6 +62,8 @@ def upstream() -> Callable[[Path], Upstream]:
 
 
 @pytest.fixture(scope="session")
-def endless_checkpoint(checkpoint: Callable[[str, Kind], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def endless_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint that never ends by itself."""
-    return write_endless_checkpoint(checkpoint("tiny", "voice_design"), tmp_path_factory.mktemp("endless") / "it")
+    directory = tmp_path_factory.mktemp("endless")
+    write_checkpoint(directory, "tiny", "voice_design", endless=True)
+    return directory

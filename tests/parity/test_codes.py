@@ -102,7 +102,7 @@ def test_speech_is_never_shorter_than_two_frames(
     checkpoint: Callable[..., Path], upstream: Callable[[Path], Upstream], tmp_path: Path
 ) -> None:
     """A checkpoint that wants to end at once may not, upstream's minimum of two tokens."""
-    from tests.parity.ending_checkpoints import write_eager_checkpoint
+    from tests.parity.eager_checkpoint import write_eager_checkpoint
 
     directory = write_eager_checkpoint(checkpoint("tiny", "voice_design"), tmp_path / "eager")
     request = SynthesisRequest(TEXT)

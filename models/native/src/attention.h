@@ -29,18 +29,28 @@ void remember(const Memory& memory, int position, const float* key, const float*
         remember_as<float>(memory, position, key, value);
 }
 
-// scores[p] = query . keys[p], and minus infinity up to a whole panel.
-template <int Width, class Element>
-void score(const Element* keys, int stride, const float* query, int length, float* scores) {
-    Lanes q[Width];
-    for (int i = 0; i < Width; i++) q[i] = load(query + i * kPanel);
-    for (int p = 0; p < length; p++) {
-        const Element* key = keys + int64_t(p) * stride;
-        Lanes total = q[0] * load_any(key);
-        for (int i = 1; i < Width; i++) total = fma(q[i], load_any(key + i * kPanel), total);
-        scores[p] = sum(total);
+// scores[head][p] = query[head] . keys[p], and minus infinity up to a whole panel. Keys are read once for all heads,
+// eight products of a head and a key are summed up together.
+template <int Width, int Heads, class Element>
+void score(const Element* keys, const float* query, int length, float* const* scores) {
+    constexpr int block = 8 / Heads, dim = Width * kPanel;
+    for (int first = 0; first < length; first += block) {
+        Lanes total[8];
+        for (int i = 0; i < 8; i++) total[i] = splat(0.0f);
+        for (int i = 0; i < Width; i++) {
+            for (int p = 0; p < block; p++) {
+                const int position = first + p < length ? first + p : length - 1;
+                const Lanes key = load_any(keys + int64_t(position) * dim + i * kPanel);
+                for (int h = 0; h < Heads; h++)
+                    total[h * block + p] = fma(load(query + h * dim + i * kPanel), key, total[h * block + p]);
+            }
+        }
+        float out[8];
+        sums(total, out);
+        for (int h = 0; h < Heads; h++) __builtin_memcpy(scores[h] + first, out + h * block, sizeof(float) * block);
     }
-    for (int p = length; p % kPanel; p++) scores[p] = -__builtin_inff();
+    for (int h = 0; h < Heads; h++)
+        for (int p = length; p % kPanel; p++) scores[h][p] = -__builtin_inff();
 }
 
 // Scores to weights that add up to one; the panel's tail becomes zero.
@@ -57,43 +67,58 @@ inline void softmax(float* scores, int length, float scale) {
     for (int p = 0; p < length; p += kPanel) store(scores + p, load(scores + p) * factor);
 }
 
-template <int Width, class Element>
-void mix(const Element* values, int stride, const float* weights, int length, float* out) {
-    Lanes total[Width];
-    for (int i = 0; i < Width; i++) total[i] = splat(0.0f);
-    for (int p = 0; p < length; p++) {
-        const Element* value = values + int64_t(p) * stride;
-        Lanes weight = splat(weights[p]);
-        for (int i = 0; i < Width; i++) total[i] = fma(weight, load_any(value + i * kPanel), total[i]);
+// out[head] = sum over positions of weights[head][p] * values[p]. Values are read once for all heads.
+template <int Width, int Heads, class Element>
+void mix(const Element* values, const float* const* weights, int length, float* out) {
+    constexpr int some = Width < kMixed ? Width : kMixed, dim = Width * kPanel;
+    for (int first = 0; first < Width; first += some) {
+        Lanes total[Heads][some];
+        for (int h = 0; h < Heads; h++)
+            for (int i = 0; i < some; i++) total[h][i] = splat(0.0f);
+        for (int p = 0; p < length; p++) {
+            Lanes weight[Heads];
+            for (int h = 0; h < Heads; h++) weight[h] = splat(weights[h][p]);
+            for (int i = 0; i < some; i++) {
+                const Lanes value = load_any(values + int64_t(p) * dim + (first + i) * kPanel);
+                for (int h = 0; h < Heads; h++) total[h][i] = fma(weight[h], value, total[h][i]);
+            }
+        }
+        for (int h = 0; h < Heads; h++)
+            for (int i = 0; i < some; i++) store(out + h * dim + (first + i) * kPanel, total[h][i]);
     }
-    for (int i = 0; i < Width; i++) store(out + i * kPanel, total[i]);
+}
+
+template <int Width, int Heads, class Element>
+void attend_heads(const Memory& memory, const float* query, int length, float* scratch, float* out) {
+    float* scores[Heads];
+    for (int h = 0; h < Heads; h++) scores[h] = scratch + h * ((length + kPanel - 1) / kPanel * kPanel);
+    score<Width, Heads>(static_cast<const Element*>(memory.keys), query, length, scores);
+    for (int h = 0; h < Heads; h++) softmax(scores[h], length, 1.0f / __builtin_sqrtf(float(memory.head_dim)));
+    mix<Width, Heads>(static_cast<const Element*>(memory.values), scores, length, out);
 }
 
 template <int Width, class Element>
-void attend_as(const Memory& memory, const float* query, int group, int length, float* scores, float* out) {
-    const Element* keys = static_cast<const Element*>(memory.keys);
-    const Element* values = static_cast<const Element*>(memory.values);
-    float scale = 1.0f / __builtin_sqrtf(float(memory.head_dim));
-    for (int head = 0; head < group; head++) {
-        score<Width>(keys, memory.head_dim, query + head * memory.head_dim, length, scores);
-        softmax(scores, length, scale);
-        mix<Width>(values, memory.head_dim, scores, length, out + head * memory.head_dim);
-    }
+void attend_as(const Memory& memory, const float* query, int group, int length, float* scratch, float* out) {
+    constexpr int dim = Width * kPanel;
+    int head = 0;
+    for (; head + 2 <= group; head += 2)
+        attend_heads<Width, 2, Element>(memory, query + head * dim, length, scratch, out + head * dim);
+    if (head < group) attend_heads<Width, 1, Element>(memory, query + head * dim, length, scratch, out + head * dim);
 }
 
 template <int Width>
-void attend_with(const Memory& memory, const float* query, int group, int length, float* scores, float* out) {
+void attend_with(const Memory& memory, const float* query, int group, int length, float* scratch, float* out) {
     if (memory.half)
-        attend_as<Width, uint16_t>(memory, query, group, length, scores, out);
+        attend_as<Width, uint16_t>(memory, query, group, length, scratch, out);
     else
-        attend_as<Width, float>(memory, query, group, length, scores, out);
+        attend_as<Width, float>(memory, query, group, length, scratch, out);
 }
 
-void attend(const Memory& memory, const float* query, int group, int length, float* scores, float* out) {
+void attend(const Memory& memory, const float* query, int group, int length, float* scratch, float* out) {
     switch (memory.head_dim) {
-        case 32: return attend_with<2>(memory, query, group, length, scores, out);
-        case 64: return attend_with<4>(memory, query, group, length, scores, out);
-        case 128: return attend_with<8>(memory, query, group, length, scores, out);
+        case 32: return attend_with<2>(memory, query, group, length, scratch, out);
+        case 64: return attend_with<4>(memory, query, group, length, scratch, out);
+        case 128: return attend_with<8>(memory, query, group, length, scratch, out);
     }
 }
 

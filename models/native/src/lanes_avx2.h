@@ -7,6 +7,8 @@
 namespace speech {
 namespace {
 
+constexpr int kMixed = 2;  // registers' worth of a head that attention sums up at a time, for two heads
+
 struct Lanes {
     __m256 a, b;
 };
@@ -45,6 +47,20 @@ inline float sum(Lanes x) {
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+// out[i] = sum(x[i]): each step folds two registers into one.
+inline void sums(const Lanes x[8], float out[8]) {
+    auto fold = [](Lanes a, Lanes b) {
+        __m256 first = _mm256_add_ps(a.a, a.b), second = _mm256_add_ps(b.a, b.b);
+        return _mm256_add_ps(_mm256_permute2f128_ps(first, second, 0x20), _mm256_permute2f128_ps(first, second, 0x31));
+    };
+    auto pairs = [](__m256 a, __m256 b) {
+        return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    };
+    __m256 a = pairs(fold(x[0], x[1]), fold(x[2], x[3]));  // two partial sums each of x[0], x[2], then x[1], x[3]
+    __m256 b = pairs(fold(x[4], x[5]), fold(x[6], x[7]));
+    __m256 total = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));  // 0 2 4 6, 1 3 5 7
+    _mm256_storeu_ps(out, _mm256_permutevar8x32_ps(total, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
 }
 inline float largest(Lanes x) {
     __m256 a = _mm256_max_ps(x.a, x.b);

@@ -7,6 +7,8 @@
 namespace speech {
 namespace {
 
+constexpr int kMixed = 8;  // registers' worth of a head that attention sums up at a time, for two heads
+
 struct Lanes {
     __m512 v;
 };
@@ -32,6 +34,21 @@ inline float sum(Lanes x) {
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+// out[i] = sum(x[i]): each step folds two registers into one.
+inline void sums(const Lanes x[8], float out[8]) {
+    auto fold = [](__m512 a, __m512 b) {  // [a low + a high, b low + b high], halves of 8
+        return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    };
+    auto quarters = [](__m512 a, __m512 b) {
+        return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    };
+    __m512 a = quarters(fold(x[0].v, x[1].v), fold(x[2].v, x[3].v));  // four partial sums each of x[0], x[1], x[2], x[3]
+    __m512 b = quarters(fold(x[4].v, x[5].v), fold(x[6].v, x[7].v));
+    __m512 pairs = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    __m512 total = _mm512_add_ps(pairs, _mm512_movehdup_ps(pairs));  // elements 4 i and 4 i + 2: x[i] and x[4 + i]
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+    _mm256_storeu_ps(out, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, total)));
 }
 inline float largest(Lanes x) { return _mm512_reduce_max_ps(x.v); }
 // Of magnitudes, compared as whole numbers: there a NaN is larger than everything and is not lost.

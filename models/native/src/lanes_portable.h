@@ -10,6 +10,8 @@ namespace {
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Words __attribute__((vector_size(64)));
 
+constexpr int kMixed = 1;  // registers' worth of a head that attention sums up at a time, for two heads
+
 struct Lanes {
     Floats v;
 };
@@ -48,6 +50,9 @@ inline float sum(Lanes x) {
     for (int half = 8; half > 0; half /= 2)
         for (int i = 0; i < half; i++) x.v[i] += x.v[i + half];
     return x.v[0];
+}
+inline void sums(const Lanes x[8], float out[8]) {
+    for (int i = 0; i < 8; i++) out[i] = sum(x[i]);
 }
 inline float largest(Lanes x) {
     float most = x.v[0];

@@ -19,7 +19,7 @@ struct Stack::Workspace {
           attended(rows, s.heads * s.head_dim),
           gated(rows, s.intermediate) {
         for (int thread = 0; thread < threads; thread++) {
-            scores.emplace_back(padded(s.positions));
+            scores.emplace_back(2 * padded(s.positions));
             head.emplace_back(std::max(s.heads / s.kv_heads * s.head_dim, 2 * kBlock));
             panel.emplace_back(decoded);
         }
@@ -37,7 +37,7 @@ struct Stack::Workspace {
     Buffer<float> products;  // [rows, hidden], before they are added to the rows
     RowEncoder normed;
     ActivationRows attended, gated;
-    std::vector<Buffer<float>> scores;   // for each thread [positions]
+    std::vector<Buffer<float>> scores;   // for each thread [2, positions]
     std::vector<Buffer<float>> head;     // for each thread: one group of heads, or one gated block
     std::vector<Buffer<uint8_t>> panel;  // for each thread: a decoded panel of weights
 };

@@ -79,8 +79,8 @@ struct Kernels {
     void (*gate)(const float* gate_up, int count, float* out);
     void (*add)(float* x, const float* y, int count);
     void (*remember)(const Memory&, int position, const float* key, const float* value);
-    // Softmax attention of `group` query heads over positions 0 .. length; scores: [length rounded up to 16].
-    void (*attend)(const Memory&, const float* query, int group, int length, float* scores, float* out);
+    // Softmax attention of `group` query heads over positions 0 .. length; scratch: [2, length rounded up to 16].
+    void (*attend)(const Memory&, const float* query, int group, int length, float* scratch, float* out);
     // A float or bfloat16 product whose inputs are windows: out [rows, stride], column 0 is the first of `panels`.
     void (*slide)(const Linear&, const RowMap&, const Window&, Range rows, Range panels, float* out, int64_t stride);
     // See waveform.h.

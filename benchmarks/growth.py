@@ -4,6 +4,7 @@ import argparse
 import json
 import statistics
 import time
+from typing import Any
 
 from benchmarks.speech import benchmark_request, benchmark_voice
 from benchmarks.weights import benchmark_checkpoint
@@ -18,7 +19,13 @@ def measure(model: str, precision: str, early: int, late: int) -> dict[str, floa
     """Median milliseconds of a frame, codec included, around frames `early` and `late`."""
     directory = benchmark_checkpoint(model)
     chunks = ChunkPolicy(first=1, growth=1, largest=1)
-    options = {"slots": 1, "max_positions": late + 256, "max_frames": late + WINDOW, "runaway": None, "chunks": chunks}
+    options: dict[str, Any] = {
+        "slots": 1,
+        "max_positions": late + 256,
+        "max_frames": late + WINDOW,
+        "runaway": None,
+        "chunks": chunks,
+    }
     engine = load_engine(directory, precision, **options)
     architecture = read_architecture(directory)
     voice = None

@@ -170,7 +170,9 @@ Ready at {launch.url} (documentation: {launch.url}/docs). Try, in another termin
 
   {curl}/api/v1/status
 
-Deployment handles in Python: ray.init(address="{ray_address}")
+Deployment handles in Python: ray.init(address="auto"), after this where several Rays run:
+  export RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
+
 Ctrl-C stops the server after what is running has finished.
 """
 

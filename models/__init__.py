@@ -1,6 +1,7 @@
 """Qwen3-TTS for CPUs: load an engine, speak. Importing this package does not import torch."""
 
 from pathlib import Path
+from typing import Any
 
 from models.engine_api import EngineInfo, EngineStatus, MemoryReport, SpeechEngine
 from models.errors import (
@@ -44,7 +45,7 @@ __all__ = [
 
 
 def load_engine(
-    checkpoint: str | Path, precision: str = "bf16", threads: int | None = None, **options: object
+    checkpoint: str | Path, precision: str = "bf16", threads: int | None = None, **options: Any
 ) -> SpeechEngine:
     """Load a checkpoint: a folder, "embedded:base" (or custom_voice, voice_design) or "hub:Qwen/...".
 
@@ -54,4 +55,4 @@ def load_engine(
     """
     from models.engine import Engine, EngineOptions
 
-    return Engine.load(checkpoint, precision, EngineOptions(threads=threads, **options))  # type: ignore[arg-type]
+    return Engine.load(checkpoint, precision, EngineOptions(threads=threads, **options))

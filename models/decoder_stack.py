@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.architecture import StackDimensions
+from models.lazy_memory import lazy_zeros
 from models.quantization import Linear
 from models.transformer_parts import rms_norm, rotary_table, rotate
 
@@ -23,8 +24,8 @@ class KeyValueCache:
 
     def __init__(self, dimensions: StackDimensions, slots: int, positions: int, dtype: torch.dtype) -> None:
         shape = (dimensions.layers, slots, dimensions.kv_heads, positions, dimensions.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype)  # [layers, slots, kv_heads, positions, head_dim]
-        self.values = torch.zeros(shape, dtype=dtype)
+        self.keys = lazy_zeros(shape, dtype)  # [layers, slots, kv_heads, positions, head_dim]
+        self.values = lazy_zeros(shape, dtype)
         self.positions = positions
 
     @property

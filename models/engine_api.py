@@ -32,7 +32,7 @@ class EngineInfo:
     max_frames: int
     load_seconds: float
     fingerprint: str  # digest of the weights: what was made with other weights must not be used with these
-    generation_defaults: Sampling = Sampling()  # of a request that says nothing about sampling
+    generation_defaults: Sampling  # of a request that says nothing about sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,9 +99,12 @@ class NativeWeights:
 
     def _products(self) -> Iterator[tuple[JointLinear, Precision]]:
         head, projection = head_precision(self._precision), projection_precision(self._precision)
-        yield from ((joint, self._precision) for joint in quantised_linears(self._architecture))
-        yield from ((joint, head) for joint in (talker_head(), *predictor_heads(self._architecture)))
-        yield from ((joint, projection) for joint in text_projections())
+        for joint in quantised_linears(self._architecture):
+            yield joint, self._precision
+        for joint in (talker_head(), *predictor_heads(self._architecture)):
+            yield joint, head
+        for joint in text_projections():
+            yield joint, projection
         if (between := predictor_projection(self._architecture)) is not None:
             yield between, projection
 

@@ -21,6 +21,7 @@ from models import (
     FinishReason,
     InvalidRequestError,
     MemoryReport,
+    Sampling,
     SpeechStream,
     SynthesisRequest,
     VoicePrompt,
@@ -53,7 +54,8 @@ class FakeEngine:
         self.info = EngineInfo(
             kind=kind, size="tiny", precision=precision, backend="torch", instructions="none", weights="embedded",
             sample_rate=24_000, samples_per_frame=SAMPLES_PER_FRAME, speaker_embedding_size=4, languages=LANGUAGES,
-            speakers=("Vivian",) if kind == "custom_voice" else (), slots=8, max_frames=100, load_seconds=0.25, fingerprint=f"{kind}-{precision}",
+            speakers=("Vivian",) if kind == "custom_voice" else (), slots=8, max_frames=100, load_seconds=0.25,
+            fingerprint=f"{kind}-{precision}", generation_defaults=Sampling(),
         )  # fmt: skip
         self._finished = 0
         self._active: set[str] = set()

@@ -39,7 +39,7 @@ class Server:
     @property
     def ray_address(self) -> str:
         """As it said itself."""
-        return re.findall(r'ray.init\(address="(.*)"\)', "".join(self.output))[-1]
+        return re.findall(r"RAY_ADDRESS=(\S+)", "".join(self.output))[-1]
 
     def wait_until_ready(self) -> None:
         """Read what it says until it has said what to type next."""
@@ -91,8 +91,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started = start_server(tmp_path_factory.mktemp("server"))
     try:
         started.wait_until_ready()
-        with pytest.MonkeyPatch.context() as patch:  # `address="auto"` would take any cluster of this machine
-            patch.setenv("RAY_ADDRESS", started.ray_address)
-            yield started
+        yield started
     finally:
         started.stop()
+
+
+@pytest.fixture(autouse=True)
+def _this_ray(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For programs that tests start: `address="auto"` alone would take any cluster of this machine."""
+    monkeypatch.setenv("RAY_ADDRESS", server.ray_address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")

@@ -1,5 +1,6 @@
 // Runs every kernel on buffers of exactly the size they are promised, for the sanitizers to watch: products, stack,
-// code predictor and codec decoder, for each format, instruction set and number of threads. Values are not checked here.
+// code predictor and codec decoder, for each format, instruction set and number of threads. Values are not checked
+// here.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -89,11 +90,27 @@ struct Model {
         const float* head = head_norms ? head_norm.data() : nullptr;
         for (size_t layer = 0; layer < layers; layer++) {
             const Matrix* m = &matrices[4 * layer];
-            descriptions.push_back({m[0].linear, m[1].linear, m[2].linear, m[3].linear, hidden_norm.data(), head, head, hidden_norm.data()});
+            descriptions.push_back({m[0].linear, m[1].linear, m[2].linear, m[3].linear, hidden_norm.data(), head, head,
+                                    hidden_norm.data()});
         }
         const StackDescription description = {
-            descriptions.data(), hidden_norm.data(), angles.data(), angles.data(), keys.data(), values.data(),
-            layers, hidden, intermediate, heads, kv_heads, dim, slots, positions, format != kFloat, longest, 1e-6f,
+            descriptions.data(),
+            hidden_norm.data(),
+            angles.data(),
+            angles.data(),
+            keys.data(),
+            values.data(),
+            layers,
+            hidden,
+            intermediate,
+            heads,
+            kv_heads,
+            dim,
+            slots,
+            positions,
+            format != kFloat,
+            longest,
+            1e-6f,
         };
         stack = speech_stack_create(kernels, &description);
         require(stack, "stack");
@@ -125,7 +142,10 @@ void check_stack(const Kernels* kernels, Format format, int threads) {
     const int rows = int(slots.size());
     std::vector<float> x = random_floats(size_t(rows) * Model::hidden), out(x.size());
     std::vector<uint8_t> failed(static_cast<size_t>(rows));
-    auto forward = [&] { return speech_stack_forward(model.stack, x.data(), out.data(), failed.data(), slots.data(), positions.data(), rows, threads); };
+    auto forward = [&] {
+        return speech_stack_forward(model.stack, x.data(), out.data(), failed.data(), slots.data(), positions.data(),
+                                    rows, threads);
+    };
     require(forward() == 0 && finite(out), "stack");
     x[3] = NAN;
     require(forward() == 0 && failed[0], "a NaN is found");
@@ -148,7 +168,8 @@ void check_predictor(const Kernels* kernels, Format format, int threads) {
     }
     const Matrix projection(format, Model::hidden, wide);
     const std::vector<float> bias = random_floats(Model::hidden);
-    const PredictorDescription description = {linears.data(), embeddings.data(), &projection.linear, bias.data(), groups, vocabulary, wide, 0};
+    const PredictorDescription description = {
+        linears.data(), embeddings.data(), &projection.linear, bias.data(), groups, vocabulary, wide, 0};
     Predictor* predictor = speech_predictor_create(model.stack, &description);
     const std::vector<float> hidden = random_floats(rows * wide), first = random_floats(rows * wide);
     const std::vector<double> uniforms(rows * groups, 0.7);
@@ -156,7 +177,8 @@ void check_predictor(const Kernels* kernels, Format format, int threads) {
     std::vector<int64_t> codes(rows * groups);
     std::vector<float> total(rows * wide);
     std::vector<uint8_t> failed(rows);
-    const PredictorCall call = {hidden.data(), first.data(), uniforms.data(), sampling.data(), codes.data(), total.data(), failed.data(), rows};
+    const PredictorCall call = {hidden.data(), first.data(), uniforms.data(), sampling.data(),
+                                codes.data(),  total.data(), failed.data(),   rows};
     require(speech_predictor_run(predictor, &call, threads) == 0 && finite(total), "predictor");
     speech_predictor_destroy(predictor);
 }
@@ -165,9 +187,12 @@ void check_predictor(const Kernels* kernels, Format format, int threads) {
 struct Decoder {
     static constexpr int latent = 64, groups = 3, book = 20, width = 32;
 
-    Decoder(const Kernels* kernels, Format format) : model(kernels, format, 9, 30, false), vectors(random_floats(8192, 0.1f, 1.0f)) {
+    Decoder(const Kernels* kernels, Format format)
+        : model(kernels, format, 9, 30, false),
+          vectors(random_floats(8192, 0.1f, 1.0f)) {
         const float* v = vectors.data();
-        add(kFloat, {{}, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 2 * width, 1, 1, 1, kNone, 0, 0}, 2 * width);
+        add(kFloat, {{}, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 2 * width, 1, 1, 1, kNone, 0, 0},
+            2 * width);
         add(format, {{}, v, nullptr, nullptr, nullptr, nullptr, nullptr, 2 * width, 3, 1, 1, kNone, 0, 0}, latent);
         add(format, {{}, v, nullptr, nullptr, nullptr, nullptr, nullptr, latent, 1, 1, 1, kNone, 0, 1}, Model::hidden);
         add(format, {{}, v, nullptr, nullptr, nullptr, nullptr, nullptr, Model::hidden, 1, 1, 1, kNone, 0, 0}, latent);
@@ -217,7 +242,8 @@ void check_codec(const Kernels* kernels, Format format, int threads) {
         const std::vector<int64_t> codes(slots.size() * size_t(frames) * Decoder::groups, Decoder::book - 1);
         std::vector<int32_t> done(slots.size(), 30 - frames);
         std::vector<float> out(slots.size() * size_t(frames) * samples);
-        CodecCall call = {codes.data(), slots.data(), done.data(), state.data(), out.data(), int32_t(slots.size()), frames};
+        CodecCall call = {codes.data(), slots.data(),          done.data(), state.data(),
+                          out.data(),   int32_t(slots.size()), frames};
         require(speech_codec_run(decoder.codec, &call, threads) == 0 && finite(out), "codec");
         call.samples = nullptr;
         require(speech_codec_run(decoder.codec, &call, threads) == 0, "codec without samples");

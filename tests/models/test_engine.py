@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -269,7 +270,7 @@ def test_close_answers_everybody(tiny_checkpoint: Callable[[str], Path]) -> None
 
 def test_a_runaway_is_drawn_again_once_and_then_cut(tiny_checkpoint: Callable[[str], Path]) -> None:
     limits = RunawayLimits(base_frames=10, frames_per_token=1.0)
-    options = {"threads": 1, "slots": 2, "max_positions": 512, "runaway": limits}
+    options: dict[str, Any] = {"threads": 1, "slots": 2, "max_positions": 512, "runaway": limits}
     engine = load_engine(tiny_checkpoint("base"), "fp32", **options)
     try:
         request = replace(_request(engine, 0, frames=300), sampling=Sampling(seed=5), request_id="whole", whole=True)
@@ -287,7 +288,12 @@ def test_a_runaway_is_drawn_again_once_and_then_cut(tiny_checkpoint: Callable[[s
 
 
 def test_chunks_grow_from_first_to_largest(tiny_checkpoint: Callable[[str], Path]) -> None:
-    options = {"threads": 1, "slots": 1, "max_positions": 512, "chunks": ChunkPolicy(first=1, growth=3, largest=5)}
+    options: dict[str, Any] = {
+        "threads": 1,
+        "slots": 1,
+        "max_positions": 512,
+        "chunks": ChunkPolicy(first=1, growth=3, largest=5),
+    }
     engine = load_engine(tiny_checkpoint("base"), "fp32", **options)
     try:
         recorder = _Recorder()

@@ -25,6 +25,10 @@ CRASHED = 77
 Action = Callable[[], object]
 
 
+def _missing(*_: object) -> VoicePrompt:
+    pytest.fail("its conditioning is missing")
+
+
 def in_child(action: Action) -> int:
     """Run `action` in a forked process, without any clean-up at its end; its exit status."""
     child = os.fork()
@@ -97,7 +101,7 @@ def test_a_crash_while_creating(tmp_path: Path, clip: bytes) -> None:
         assert VoiceLibrary(tmp_path).broken() == ()
         seen.append(bool(found))
         for voice in found:
-            assert voice.prompt(KEY, lambda *_: pytest.fail("its conditioning is missing")).is_icl
+            assert voice.prompt(KEY, _missing).is_icl
             voice.reference_audio()
             library.delete(voice.id)
         age(tmp_path)
@@ -120,7 +124,7 @@ def test_a_crash_while_deleting(tmp_path: Path, clip: bytes) -> None:
         assert VoiceLibrary(tmp_path).broken() == ()
         assert leftovers(tmp_path) == []
         for voice in found:
-            assert voice.prompt(KEY, lambda *_: pytest.fail("its conditioning is missing")).is_icl
+            assert voice.prompt(KEY, _missing).is_icl
         if not found:
             library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
 
@@ -246,7 +250,7 @@ def test_of_rivals_one_wins(tmp_path: Path, clip: bytes, rivals: int) -> None:
     assert sorted(process.exitcode for process in processes if process.exitcode is not None) == [0] + [3] * (rivals - 1)
     voice = VoiceLibrary(tmp_path).get("anna")
     winner = next(process for process in processes if process.exitcode == 0)
-    prompt = voice.prompt(KEY, lambda *_: pytest.fail("its conditioning is missing"))
+    prompt = voice.prompt(KEY, _missing)
     assert prompt.reference_text == f"I am {winner.pid}"
     assert [path.name for path in tmp_path.iterdir()] == ["anna"]
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,8 +200,9 @@ def test_bad_fields_change_nothing(library: VoiceLibrary, clip: bytes, tmp_path:
         ("description", {"description": "x" * 2001}),
         ("languages", {"languages": ["english", ""]}),
     ):
+        arguments: dict[str, Any] = {"text": TEXT, "encode": no_encode, "model_size": KEY, **options}
         with pytest.raises(InvalidRequestError) as refused:
-            library.create_cloned("Anna", clip, **{"text": TEXT, "encode": no_encode, "model_size": KEY, **options})
+            library.create_cloned("Anna", clip, **arguments)
         assert refused.value.field == field
     with pytest.raises(InvalidRequestError) as refused:
         library.create_designed("Anna", " ")

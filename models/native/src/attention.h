@@ -29,6 +29,14 @@ void remember(const Memory& memory, int position, const float* key, const float*
         remember_as<float>(memory, position, key, value);
 }
 
+// Ask for `count` elements sixteen positions on: the cache is many short streams, over before the processor follows
+// one.
+template <class Element>
+void ask_ahead(const Element* from, int count, int dim) {
+    const char* at = reinterpret_cast<const char*>(from + 16 * dim);
+    for (int byte = 0; byte < count * int(sizeof(Element)); byte += 64) __builtin_prefetch(at + byte);
+}
+
 // scores[head][p] = query[head] . keys[p], and minus infinity up to a whole panel. Keys are read once for all heads,
 // eight products of a head and a key are summed up together.
 template <int Width, int Heads, class Element>
@@ -45,6 +53,7 @@ void score(const Element* keys, const float* query, int length, float* const* sc
                     total[h * block + p] = fma(load(query + h * dim + i * kPanel), key, total[h * block + p]);
             }
         }
+        for (int p = 0; p < block; p++) ask_ahead(keys + int64_t(first + p) * dim, dim, dim);
         float out[8];
         sums(total, out);
         for (int h = 0; h < Heads; h++) __builtin_memcpy(scores[h] + first, out + h * block, sizeof(float) * block);
@@ -78,6 +87,7 @@ void mix(const Element* values, const float* const* weights, int length, float* 
         for (int p = 0; p < length; p++) {
             Lanes weight[Heads];
             for (int h = 0; h < Heads; h++) weight[h] = splat(weights[h][p]);
+            ask_ahead(values + int64_t(p) * dim + first * kPanel, some * kPanel, dim);
             for (int i = 0; i < some; i++) {
                 const Lanes value = load_any(values + int64_t(p) * dim + (first + i) * kPanel);
                 for (int h = 0; h < Heads; h++) total[h][i] = fma(weight[h], value, total[h][i]);
@@ -116,9 +126,12 @@ void attend_with(const Memory& memory, const float* query, int group, int length
 
 void attend(const Memory& memory, const float* query, int group, int length, float* scratch, float* out) {
     switch (memory.head_dim) {
-        case 32: return attend_with<2>(memory, query, group, length, scratch, out);
-        case 64: return attend_with<4>(memory, query, group, length, scratch, out);
-        case 128: return attend_with<8>(memory, query, group, length, scratch, out);
+        case 32:
+            return attend_with<2>(memory, query, group, length, scratch, out);
+        case 64:
+            return attend_with<4>(memory, query, group, length, scratch, out);
+        case 128:
+            return attend_with<8>(memory, query, group, length, scratch, out);
     }
 }
 

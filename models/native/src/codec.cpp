@@ -12,8 +12,14 @@ constexpr int kBuffers = 4;
 }  // namespace
 
 struct Codec::Workspace {
-    Workspace(int64_t slots, int64_t frames, int threads, const int64_t* buffer_bytes, int64_t kept_floats, int64_t widest, int hidden)
-        : slots(slots), frames(frames), threads(threads), kept(kept_floats), normed(slots * frames * hidden), failed(slots * frames) {
+    Workspace(int64_t slots, int64_t frames, int threads, const int64_t* buffer_bytes, int64_t kept_floats,
+              int64_t widest, int hidden)
+        : slots(slots),
+          frames(frames),
+          threads(threads),
+          kept(kept_floats),
+          normed(slots * frames * hidden),
+          failed(slots * frames) {
         for (int i = 0; i < kBuffers; i++) buffers.emplace_back(buffer_bytes[i]);
         for (int thread = 0; thread < threads; thread++) {
             tiles.emplace_back(kTileRows * kTilePanels * kPanel);
@@ -23,22 +29,25 @@ struct Codec::Workspace {
     int64_t bytes() const {
         int64_t total = kept.bytes() + normed.bytes() + failed.bytes();
         for (const auto& buffer : buffers) total += buffer.bytes();
-        for (int thread = 0; thread < threads; thread++) total += tiles[size_t(thread)].bytes() + channels[size_t(thread)].bytes();
+        for (int thread = 0; thread < threads; thread++)
+            total += tiles[size_t(thread)].bytes() + channels[size_t(thread)].bytes();
         return total;
     }
 
     int64_t slots, frames;
     int threads;
-    std::vector<Buffer<uint8_t>> buffers;           // inputs of steps: [slots, past + rows, channels]
-    Buffer<float> kept;                             // what a later step adds: [slots, rows, channels]
-    Buffer<float> normed;                           // what the transformer gives
-    Buffer<uint8_t> failed;                         // of the transformer
-    std::vector<Buffer<float>> tiles, channels;     // for each thread
-    std::vector<Span> spans;                        // of the transformer
+    std::vector<Buffer<uint8_t>> buffers;        // inputs of steps: [slots, past + rows, channels]
+    Buffer<float> kept;                          // what a later step adds: [slots, rows, channels]
+    Buffer<float> normed;                        // what the transformer gives
+    Buffer<uint8_t> failed;                      // of the transformer
+    std::vector<Buffer<float>> tiles, channels;  // for each thread
+    std::vector<Span> spans;                     // of the transformer
 };
 
 Codec::Codec(Stack& stack, const CodecDescription& description)
-    : stack_(stack), shape_(description), codebooks_(description.codebooks, description.codebooks + description.groups) {
+    : stack_(stack),
+      shape_(description),
+      codebooks_(description.codebooks, description.codebooks + description.groups) {
     const int total = shape_.entry + shape_.middle + shape_.late;
     for (int i = 0; i < total; i++) {
         Step step{};
@@ -76,19 +85,22 @@ bool Codec::valid(const CodecCall& call) const {
         seen[size_t(slot)] = true;
     }
     const int64_t codes = int64_t(call.count) * call.frames * shape_.groups;
-    return std::all_of(call.codes, call.codes + codes, [&](int64_t code) { return code >= 0 && code < shape_.codebook_size; });
+    return std::all_of(call.codes, call.codes + codes,
+                       [&](int64_t code) { return code >= 0 && code < shape_.codebook_size; });
 }
 
 void Codec::prepare(int slots, int frames, int threads) {
     stack_.prepare(slots * frames, threads);
-    if (workspace_ && workspace_->slots == slots && workspace_->frames == frames && workspace_->threads >= threads) return;
+    if (workspace_ && workspace_->slots == slots && workspace_->frames == frames && workspace_->threads >= threads)
+        return;
     int64_t bytes[kBuffers] = {}, kept = 0, widest = 0, rows = frames, count = slots;
     for (int i = 0; i < int(steps_.size()); i++) {
         const Step& step = steps_[size_t(i)];
         bytes[step.buffer] = std::max(bytes[step.buffer], count * (step.past + rows) * step.row_bytes());
         if (i == shape_.entry + shape_.middle) count = 1, rows /= frames;
         rows *= step.rate;
-        if (step.keep) kept = std::max(kept, count * rows * (step.depthwise ? step.channels : step.linear.outputs / step.rate));
+        if (step.keep)
+            kept = std::max(kept, count * rows * (step.depthwise ? step.channels : step.linear.outputs / step.rate));
         widest = std::max(widest, int64_t(step.channels));
     }
     workspace_.reset();
@@ -183,7 +195,8 @@ void Codec::execute(int first, int last, Piece piece, Team team) {
 // Where the rows of a step's input begin, the past included.
 RowMap Codec::rows_of(const Step& step, const Piece& piece) const {
     const int64_t row = step.row_bytes();
-    return {workspace_->buffers[size_t(step.buffer)].get() + piece.skip * row, (step.past + piece.rows) * row, row, piece.rows};
+    return {workspace_->buffers[size_t(step.buffer)].get() + piece.skip * row, (step.past + piece.rows) * row, row,
+            piece.rows};
 }
 
 // Copy the past from the state to the head of a step's input, or the end of its input to the state.
@@ -207,7 +220,8 @@ void Codec::convolve(const Step& step, const Step* next, const Piece& piece, Tea
     team.divide(heights * widths, 1, [&](Range tiles) {
         for (int tile = tiles.first; tile < tiles.last; tile++) {
             const int row = tile % heights * kTileRows, panel = tile / heights * kTilePanels;
-            convolve_tile(step, next, piece, {row, std::min(row + kTileRows, rows)}, {panel, std::min(panel + kTilePanels, panels)}, team);
+            convolve_tile(step, next, piece, {row, std::min(row + kTileRows, rows)},
+                          {panel, std::min(panel + kTilePanels, panels)}, team);
         }
     });
 }
@@ -246,7 +260,8 @@ void Codec::mix_channels(const Step& step, const Step& next, const Piece& piece,
     float* channels = workspace_->channels[size_t(team.index)].get();
     uint8_t* to = workspace_->buffers[size_t(next.buffer)].get();
     for (int row = team.index; row < piece.slots * piece.rows; row += team.size) {
-        kernels.depthwise(reinterpret_cast<const float*>(from.row(row)), step.depthwise, step.bias, step.taps, step.channels, channels);
+        kernels.depthwise(reinterpret_cast<const float*>(from.row(row)), step.depthwise, step.bias, step.taps,
+                          step.channels, channels);
         kernels.layer_norm(channels, step.norm, step.norm_bias, step.channels, 1e-6f);
         kernels.finish(plain, channels, 0, step.channels, nullptr, nullptr, to + row * next.row_bytes());
     }

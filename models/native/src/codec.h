@@ -1,8 +1,9 @@
 // The streaming codec decoder: codes to samples, each frame decoded once, the past of every slot kept in one state.
 //
 // Everything but the transformer is a list of steps on rows of channels, a row for each moment. Entry steps come before
-// the transformer. Middle steps work on all slots and frames of a call together, because there the weights are large and
-// the rows few. Late steps have small weights and many rows: they go frame by frame, so that rows stay in the cache.
+// the transformer. Middle steps work on all slots and frames of a call together, because there the weights are large
+// and the rows few. Late steps have small weights and many rows: they go frame by frame, so that rows stay in the
+// cache.
 #pragma once
 #include <memory>
 #include <vector>

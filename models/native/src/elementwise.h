@@ -42,7 +42,8 @@ void encode(int format, const float* x, const Activations& to, int row, int firs
         for (int i = 0; i < count; i += kPanel) store_half(to.halves + start + i, load(x + i));
     } else {
         for (int i = 0; i < count; i += kBlock)
-            encode_block(x + i, to.codes + start + i, to.scales + (start + i) / kBlock, to.corrections + (start + i) / kBlock);
+            encode_block(x + i, to.codes + start + i, to.scales + (start + i) / kBlock,
+                         to.corrections + (start + i) / kBlock);
     }
 }
 

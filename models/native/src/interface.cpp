@@ -34,7 +34,8 @@ Object* created(Arguments&... arguments) {
 const char* speech_instruction_sets() {
     static const std::string names = [] {
         std::string joined;
-        for (const Kernels* kernels : runnable_kernels()) joined += (joined.empty() ? "" : ",") + std::string(kernels->name);
+        for (const Kernels* kernels : runnable_kernels())
+            joined += (joined.empty() ? "" : ",") + std::string(kernels->name);
         return joined;
     }();
     return names.c_str();
@@ -70,8 +71,8 @@ void speech_stack_destroy(Stack* stack) { delete stack; }
 
 int64_t speech_stack_workspace(const Stack* stack) { return stack->workspace_bytes(); }
 
-int speech_stack_forward(Stack* stack, float* x, float* out, uint8_t* failed, const int32_t* slots, const int32_t* positions,
-                         int rows, int threads) {
+int speech_stack_forward(Stack* stack, float* x, float* out, uint8_t* failed, const int32_t* slots,
+                         const int32_t* positions, int rows, int threads) {
     return guarded([&]() -> int {
         if (rows < 1 || threads < 1 || !stack->valid(spans_of(slots, positions, rows))) return kSpeechBadArgument;
         const int64_t hidden = stack->shape().hidden;

@@ -16,7 +16,8 @@ const char* speech_instruction_sets();
 const speech::Kernels* speech_kernels(const char* name);
 
 // x [rows, inputs] -> out [rows, outputs].
-int speech_multiply(const speech::Kernels* kernels, const speech::Linear* linear, const float* x, int rows, float* out, int threads);
+int speech_multiply(const speech::Kernels* kernels, const speech::Linear* linear, const float* x, int rows, float* out,
+                    int threads);
 
 speech::Stack* speech_stack_create(const speech::Kernels* kernels, const speech::StackDescription* description);
 void speech_stack_destroy(speech::Stack* stack);

@@ -43,7 +43,8 @@ inline void sums(const Lanes x[8], float out[8]) {
     auto quarters = [](__m512 a, __m512 b) {
         return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
     };
-    __m512 a = quarters(fold(x[0].v, x[1].v), fold(x[2].v, x[3].v));  // four partial sums each of x[0], x[1], x[2], x[3]
+    __m512 a =
+        quarters(fold(x[0].v, x[1].v), fold(x[2].v, x[3].v));  // four partial sums each of x[0], x[1], x[2], x[3]
     __m512 b = quarters(fold(x[4].v, x[5].v), fold(x[6].v, x[7].v));
     __m512 pairs = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
     __m512 total = _mm512_add_ps(pairs, _mm512_movehdup_ps(pairs));  // elements 4 i and 4 i + 2: x[i] and x[4 + i]

@@ -23,17 +23,19 @@ struct Predictor::Workspace {
         }
     }
     int64_t bytes() const {
-        int64_t total = embedded.bytes() + x.bytes() + state.bytes() + logits.bytes() + projected.bytes() + scored.bytes();
-        for (int thread = 0; thread < threads; thread++) total += samplers[size_t(thread)].bytes() + panel[size_t(thread)].bytes();
+        int64_t total =
+            embedded.bytes() + x.bytes() + state.bytes() + logits.bytes() + projected.bytes() + scored.bytes();
+        for (int thread = 0; thread < threads; thread++)
+            total += samplers[size_t(thread)].bytes() + panel[size_t(thread)].bytes();
         return total;
     }
 
     int rows, threads;
-    Buffer<float> embedded;   // [2 rows, talker_hidden], where there is a projection
-    Buffer<float> x;          // [2 rows, hidden]
-    Buffer<float> state;      // [2 rows, hidden]
-    Buffer<float> logits;     // [rows, vocabulary]
-    Buffer<uint8_t> failed;   // [2 rows] of the stack
+    Buffer<float> embedded;  // [2 rows, talker_hidden], where there is a projection
+    Buffer<float> x;         // [2 rows, hidden]
+    Buffer<float> state;     // [2 rows, hidden]
+    Buffer<float> logits;    // [rows, vocabulary]
+    Buffer<uint8_t> failed;  // [2 rows] of the stack
     RowEncoder projected, scored;
     std::vector<Sampler> samplers;       // one a thread
     std::vector<Buffer<uint8_t>> panel;  // one a thread
@@ -110,7 +112,8 @@ void Predictor::begin(const PredictorCall& call, Team team) {
 void Predictor::pass(const std::vector<Span>& spans, int rows, Team team) {
     Workspace& work = *workspace_;
     if (shape_.projection) {
-        multiply(projection_, shape_.projection_bias, work.projected, rows, work.embedded.get(), shape_.talker_hidden, work.x.get(), team);
+        multiply(projection_, shape_.projection_bias, work.projected, rows, work.embedded.get(), shape_.talker_hidden,
+                 work.x.get(), team);
         team.barrier();
     }
     stack_.run(spans, rows, work.x.get(), work.state.get(), work.failed.get(), team);
@@ -121,7 +124,8 @@ void Predictor::choose(const PredictorCall& call, int group, Team team) {
     Workspace& work = *workspace_;
     const int hidden = stack_.shape().hidden, positions = group == 0 ? 2 : 1;
     const float* last = work.state.get() + (positions - 1) * hidden;
-    multiply(heads_[size_t(group)], nullptr, work.scored, call.rows, last, int64_t(positions) * hidden, work.logits.get(), team);
+    multiply(heads_[size_t(group)], nullptr, work.scored, call.rows, last, int64_t(positions) * hidden,
+             work.logits.get(), team);
     team.barrier();
     for (int row = team.index; row < call.rows; row += team.size) draw(call, group, row, team);
     team.barrier();
@@ -131,7 +135,9 @@ void Predictor::draw(const PredictorCall& call, int group, int row, Team team) {
     Workspace& work = *workspace_;
     const float* logits = work.logits.get() + int64_t(row) * shape_.vocabulary;
     bool finite = std::all_of(logits, logits + shape_.vocabulary, [](float x) { return std::isfinite(x); });
-    int code = finite ? work.samplers[size_t(team.index)].draw(logits, call.sampling[row], call.uniforms[int64_t(row) * shape_.groups + group]) : 0;
+    int code = finite ? work.samplers[size_t(team.index)].draw(logits, call.sampling[row],
+                                                               call.uniforms[int64_t(row) * shape_.groups + group])
+                      : 0;
     if (!finite) call.failed[row] = 1;
     call.codes[int64_t(row) * shape_.groups + group] = code;
     float* to = (shape_.projection ? work.embedded : work.x).get();
@@ -154,12 +160,14 @@ void Predictor::embed(int group, int64_t code, float* to, float* total) const {
 }
 
 // out [rows, outputs] = x times linear, plus bias unless that is null; rows of x lie `stride` apart.
-void Predictor::multiply(const Linear& linear, const float* bias, RowEncoder& encoder, int rows, const float* x, int64_t stride, float* out, Team team) {
+void Predictor::multiply(const Linear& linear, const float* bias, RowEncoder& encoder, int rows, const float* x,
+                         int64_t stride, float* out, Team team) {
     const Kernels& kernels = stack_.kernels();
     auto source = [&](int row, float*, bool) { return x + row * stride; };
     Activations input = encoder.encode(kernels, linear, rows, team, source);
     team.divide(linear.outputs / kPanel, kGroup, [&](Range panels) {
-        kernels.product(linear, input, rows, panels.first, panels.last, out, workspace_->panel[size_t(team.index)].get());
+        kernels.product(linear, input, rows, panels.first, panels.last, out,
+                        workspace_->panel[size_t(team.index)].get());
         for (int row = 0; bias && row < rows; row++)
             kernels.add(out + int64_t(row) * linear.outputs + panels.first * kPanel, bias + panels.first * kPanel,
                         (panels.last - panels.first) * kPanel);

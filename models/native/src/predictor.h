@@ -37,7 +37,8 @@ private:
     void choose(const PredictorCall& call, int group, Team team);
     void draw(const PredictorCall& call, int group, int row, Team team);
     void embed(int group, int64_t code, float* to, float* total) const;
-    void multiply(const Linear& linear, const float* bias, RowEncoder& encoder, int rows, const float* x, int64_t stride, float* out, Team team);
+    void multiply(const Linear& linear, const float* bias, RowEncoder& encoder, int rows, const float* x,
+                  int64_t stride, float* out, Team team);
 
     Stack& stack_;
     PredictorDescription shape_;

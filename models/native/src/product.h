@@ -3,8 +3,9 @@
 #include "tables.h"
 
 // The members of a Kernels, in their order.
-#define SPEECH_KERNELS(name) \
-    name, kHalfProducts, encode, product, norm, rotate, gate, add, remember, attend, slide, finish_row, depthwise, layer_norm
+#define SPEECH_KERNELS(name)                                                                                       \
+    name, kHalfProducts, encode, product, norm, rotate, gate, add, remember, attend, slide, finish_row, depthwise, \
+        layer_norm
 
 namespace speech {
 namespace {
@@ -17,7 +18,8 @@ void int8_product(const Linear& linear, const Activations& x, int rows, int firs
     }
 }
 
-void nf4_product(const Linear& linear, const Activations& x, int rows, int first, int last, float* out, uint8_t* scratch) {
+void nf4_product(const Linear& linear, const Activations& x, int rows, int first, int last, float* out,
+                 uint8_t* scratch) {
     const int64_t blocks = linear.inputs / kBlock;
     for (int panel = first; panel < last; panel += kIntPanels) {
         const uint8_t* data = linear.data + panel * blocks * kNf4BlockBytes;
@@ -32,7 +34,8 @@ void nf4_product(const Linear& linear, const Activations& x, int rows, int first
 }
 
 // Float and bfloat16 products, with any window.
-void slide(const Linear& linear, const RowMap& map, const Window& window, Range rows, Range panels, float* out, int64_t stride) {
+void slide(const Linear& linear, const RowMap& map, const Window& window, Range rows, Range panels, float* out,
+           int64_t stride) {
     if (linear.format == kFloat)
         cover<FloatTile, FloatShape>(linear, map, window, rows, panels, out, stride);
     else

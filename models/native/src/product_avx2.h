@@ -26,7 +26,8 @@ inline __m256i first_sum(int32_t correction) { return _mm256_set1_epi32(correcti
 struct Weights {
     __m256i bytes, magnitudes;
     explicit Weights(__m256i unsigned_bytes)
-        : bytes(_mm256_xor_si256(unsigned_bytes, _mm256_set1_epi8(-128))), magnitudes(_mm256_abs_epi8(bytes)) {}
+        : bytes(_mm256_xor_si256(unsigned_bytes, _mm256_set1_epi8(-128))),
+          magnitudes(_mm256_abs_epi8(bytes)) {}
     __m256i add_to(__m256i sum, __m256i codes) const {
         __m256i pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(codes, bytes));
         return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -86,7 +87,8 @@ void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int
         const float* scale = reinterpret_cast<const float*>(blocks + Decode::bytes - 4 * kPanel);
         for (int h = 0; h < Halves; h++) {
             for (int r = 0; r < Rows; r++) {
-                __m256 factor = _mm256_mul_ps(_mm256_loadu_ps(scale + h * 8), _mm256_set1_ps(scales[r * count + block]));
+                __m256 factor =
+                    _mm256_mul_ps(_mm256_loadu_ps(scale + h * 8), _mm256_set1_ps(scales[r * count + block]));
                 total[h][r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[h][r]), factor, total[h][r]);
             }
         }
@@ -101,8 +103,12 @@ template <class Decode>
 void int_panels(const uint8_t* blocks, int, const Activations& x, int rows, float* out, int64_t outputs) {
     for (int row = 0; row < rows; row += kIntRows, out += kIntRows * outputs) {
         switch (rows - row) {
-            case 1: half_panel<Decode, 1, 2>(blocks, 0, x, row, out, outputs); break;
-            case 2: half_panel<Decode, 2, 2>(blocks, 0, x, row, out, outputs); break;
+            case 1:
+                half_panel<Decode, 1, 2>(blocks, 0, x, row, out, outputs);
+                break;
+            case 2:
+                half_panel<Decode, 2, 2>(blocks, 0, x, row, out, outputs);
+                break;
             case 3:
                 half_panel<Decode, 3, 1>(blocks, 0, x, row, out, outputs);
                 half_panel<Decode, 3, 1>(blocks, 1, x, row, out, outputs);

@@ -18,7 +18,8 @@ struct HalfTile {
         return (__m512bh)_mm512_set1_epi32(word);
     }
 
-    static void run(const uint8_t* weights, const uint16_t* const* rows, const Window& window, float* out, int64_t stride) {
+    static void run(const uint8_t* weights, const uint16_t* const* rows, const Window& window, float* out,
+                    int64_t stride) {
         const int64_t inputs = int64_t(window.taps) * window.width;
         __m512 total[Panels][Rows];
         for (int p = 0; p < Panels; p++)

@@ -14,7 +14,8 @@ template <int Rows, int Panels>
 struct FloatTile {
     using Value = float;
 
-    static void run(const uint8_t* weights, const float* const* rows, const Window& window, float* out, int64_t stride) {
+    static void run(const uint8_t* weights, const float* const* rows, const Window& window, float* out,
+                    int64_t stride) {
         const int64_t inputs = int64_t(window.taps) * window.width;
         const float* panel = reinterpret_cast<const float*>(weights);
         Lanes total[Panels][Rows];
@@ -45,7 +46,8 @@ template <int Rows, int Panels>
 struct PairTile {
     using Value = float;
 
-    static void run(const uint8_t* weights, const float* const* rows, const Window& window, float* out, int64_t stride) {
+    static void run(const uint8_t* weights, const float* const* rows, const Window& window, float* out,
+                    int64_t stride) {
         const int64_t inputs = int64_t(window.taps) * window.width;
         Lanes total[Panels][Rows];
         for (int p = 0; p < Panels; p++)

@@ -33,7 +33,8 @@ void vnni_tile(const uint8_t* blocks, const Activations& x, int row, float* out,
             __m512i low[Panels], high[Panels];
             for (int p = 0; p < Panels; p++) decode.weights(blocks + p * stride, step, low[p], high[p]);
             for (int r = 0; r < Rows; r++) {
-                const __m512i first = four(codes + r * inputs + step * 8), second = four(codes + r * inputs + step * 8 + 4);
+                const __m512i first = four(codes + r * inputs + step * 8),
+                              second = four(codes + r * inputs + step * 8 + 4);
                 for (int p = 0; p < Panels; p++) {
                     dot[p][r] = _mm512_dpbusd_epi32(dot[p][r], low[p], first);
                     dot[p][r] = _mm512_dpbusd_epi32(dot[p][r], high[p], second);
@@ -91,7 +92,8 @@ void int_panels(const uint8_t* blocks, int panels, const Activations& x, int row
             vnni_rows<Decode, kIntPanels>(count, blocks, x, row, out, outputs);
         } else {
             const int64_t stride = x.inputs / kBlock * Decode::bytes;
-            for (int p = 0; p < panels; p++) vnni_rows<Decode, 1>(count, blocks + p * stride, x, row, out + p * kPanel, outputs);
+            for (int p = 0; p < panels; p++)
+                vnni_rows<Decode, 1>(count, blocks + p * stride, x, row, out + p * kPanel, outputs);
         }
     }
 }

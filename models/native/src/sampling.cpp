@@ -11,7 +11,10 @@ constexpr float kDropped = -std::numeric_limits<float>::infinity();
 }
 
 Sampler::Sampler(int vocabulary)
-    : vocabulary_(vocabulary), scores_(2 * int64_t(vocabulary)), order_(vocabulary), cumulative_(vocabulary) {}
+    : vocabulary_(vocabulary),
+      scores_(2 * int64_t(vocabulary)),
+      order_(vocabulary),
+      cumulative_(vocabulary) {}
 
 int Sampler::draw(const float* logits, const SamplingRow& row, double uniform) {
     int best = int(std::max_element(logits, logits + vocabulary_) - logits);

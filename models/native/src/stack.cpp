@@ -25,7 +25,8 @@ struct Stack::Workspace {
         }
     }
     int64_t bytes() const {
-        int64_t total = qkv.bytes() + gate_up.bytes() + products.bytes() + normed.bytes() + attended.bytes() + gated.bytes();
+        int64_t total =
+            qkv.bytes() + gate_up.bytes() + products.bytes() + normed.bytes() + attended.bytes() + gated.bytes();
         for (int thread = 0; thread < threads; thread++)
             total += scores[thread].bytes() + head[thread].bytes() + panel[thread].bytes();
         return total;
@@ -43,7 +44,9 @@ struct Stack::Workspace {
 };
 
 Stack::Stack(const Kernels& kernels, const StackDescription& description)
-    : kernels_(kernels), shape_(description), layers_(description.layer, description.layer + description.layers) {
+    : kernels_(kernels),
+      shape_(description),
+      layers_(description.layer, description.layer + description.layers) {
     shape_.layer = layers_.data();
 }
 
@@ -75,7 +78,8 @@ bool Stack::valid(const std::vector<Span>& spans) const {
 Memory Stack::memory(int layer, int slot, int kv) const {
     int64_t row = (int64_t(layer) * shape_.slots + slot) * shape_.kv_heads + kv;
     int64_t bytes = row * shape_.positions * shape_.head_dim * (shape_.half_cache ? 2 : 4);
-    return {static_cast<char*>(shape_.keys) + bytes, static_cast<char*>(shape_.values) + bytes, shape_.half_cache, shape_.head_dim};
+    return {static_cast<char*>(shape_.keys) + bytes, static_cast<char*>(shape_.values) + bytes, shape_.half_cache,
+            shape_.head_dim};
 }
 
 void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, uint8_t* failed, Team team) {
@@ -92,7 +96,8 @@ void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, 
         const LayerDescription& layer = layers_[size_t(number)];
         Activations input = work.normed.encode(kernels_, layer.qkv, rows, team, normed(layer.input_norm));
         team.divide(layer.qkv.outputs / kPanel, kGroup, [&](Range panels) {
-            kernels_.product(layer.qkv, input, rows, panels.first, panels.last, work.qkv.get(), work.panel[size_t(team.index)].get());
+            kernels_.product(layer.qkv, input, rows, panels.first, panels.last, work.qkv.get(),
+                             work.panel[size_t(team.index)].get());
         });
         team.barrier();
         attend(number, spans, failed, team);
@@ -123,7 +128,8 @@ void Stack::attend(int layer, const std::vector<Span>& spans, uint8_t* failed, T
     });
 }
 
-void Stack::attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, uint8_t* failed, Team team) {
+void Stack::attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, uint8_t* failed,
+                        Team team) {
     Workspace& work = *workspace_;
     const int dim = shape_.head_dim, group = shape_.heads / shape_.kv_heads, half = dim / 2;
     const int64_t stride = int64_t(shape_.heads + 2 * shape_.kv_heads) * dim;
@@ -149,7 +155,8 @@ void Stack::attend_span(const Memory& memory, const LayerDescription& layer, con
 void Stack::add_product(const Linear& linear, const Activations& x, int rows, float* to, Team team) {
     Workspace& work = *workspace_;
     team.divide(linear.outputs / kPanel, kGroup, [&](Range panels) {
-        kernels_.product(linear, x, rows, panels.first, panels.last, work.products.get(), work.panel[size_t(team.index)].get());
+        kernels_.product(linear, x, rows, panels.first, panels.last, work.products.get(),
+                         work.panel[size_t(team.index)].get());
         for (int row = 0; row < rows; row++) {
             int64_t at = int64_t(row) * linear.outputs + panels.first * kPanel;
             kernels_.add(to + at, work.products.get() + at, (panels.last - panels.first) * kPanel);
@@ -164,7 +171,8 @@ void Stack::gated_product(const Linear& linear, const Activations& x, int rows, 
     const Activations to = work.gated.view(shape_.intermediate);
     float* block = work.head[size_t(team.index)].get();
     team.divide(linear.outputs / kPanel, chunk, [&](Range panels) {
-        kernels_.product(linear, x, rows, panels.first, panels.last, work.gate_up.get(), work.panel[size_t(team.index)].get());
+        kernels_.product(linear, x, rows, panels.first, panels.last, work.gate_up.get(),
+                         work.panel[size_t(team.index)].get());
         for (int row = 0; row < rows; row++) {
             for (int panel = panels.first; panel < panels.last; panel += chunk) {
                 int count = std::min(chunk, panels.last - panel) * kPanel / 2;

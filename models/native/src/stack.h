@@ -32,7 +32,8 @@ public:
 private:
     struct Workspace;
     void attend(int layer, const std::vector<Span>& spans, uint8_t* failed, Team team);
-    void attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, uint8_t* failed, Team team);
+    void attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, uint8_t* failed,
+                     Team team);
     void add_product(const Linear& linear, const Activations& x, int rows, float* to, Team team);
     void gated_product(const Linear& linear, const Activations& x, int rows, int down_format, Team team);
     Memory memory(int layer, int slot, int kv) const;

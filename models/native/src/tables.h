@@ -8,7 +8,7 @@ constexpr int kBlock = 64;        // inputs that share one scale, in int8 and nf
 constexpr int kPanel = 16;        // outputs that are computed together: one lane each
 constexpr int kMaxHeadDim = 256;  // widest attention head
 
-constexpr int kGroup = 6;         // panels that are handed out together: tiles take two or three at a time
+constexpr int kGroup = 6;  // panels that are handed out together: tiles take two or three at a time
 
 enum Format : int32_t { kFloat = 0, kHalf = 1, kInt8 = 2, kNf4 = 3 };  // kHalf is bfloat16
 
@@ -20,11 +20,11 @@ struct Linear {
 
 // Rows as a product reads them; which members are meaningful depends on the format they were encoded for.
 struct Activations {
-    float* values;        // [rows, inputs]
-    uint16_t* halves;     // [rows, inputs], bfloat16
-    int8_t* codes;        // [rows, inputs], -127..127
-    float* scales;        // [rows, inputs / 64]: value = scale * code
-    int32_t* corrections; // [rows, inputs / 64]: -128 times the sum of the codes, because weights are stored plus 128
+    float* values;         // [rows, inputs]
+    uint16_t* halves;      // [rows, inputs], bfloat16
+    int8_t* codes;         // [rows, inputs], -127..127
+    float* scales;         // [rows, inputs / 64]: value = scale * code
+    int32_t* corrections;  // [rows, inputs / 64]: -128 times the sum of the codes, because weights are stored plus 128
     int32_t inputs;
 };
 
@@ -84,7 +84,8 @@ struct Kernels {
     // A float or bfloat16 product whose inputs are windows: out [rows, stride], column 0 is the first of `panels`.
     void (*slide)(const Linear&, const RowMap&, const Window&, Range rows, Range panels, float* out, int64_t stride);
     // See waveform.h.
-    void (*finish)(const Finish&, const float* x, int channel, int count, const float* residual, float* raw, void* encoded);
+    void (*finish)(const Finish&, const float* x, int channel, int count, const float* residual, float* raw,
+                   void* encoded);
     void (*depthwise)(const float* x, const float* weights, const float* bias, int taps, int channels, float* out);
     void (*layer_norm)(float* x, const float* weight, const float* bias, int size, float eps);
 };

@@ -19,7 +19,8 @@ void run_tile(int rows, bool wide, const Arguments&... arguments) {
 
 // out [rows, stride] receives panels first .. last of the product; its column 0 is the first output of panel `first`.
 template <template <int, int> class Tile, class Shape>
-void cover(const Linear& linear, const RowMap& map, const Window& window, Range rows, Range panels, float* out, int64_t stride) {
+void cover(const Linear& linear, const RowMap& map, const Window& window, Range rows, Range panels, float* out,
+           int64_t stride) {
     using Value = typename Tile<1, 1>::Value;
     const int64_t bytes = int64_t(linear.inputs) * kPanel * (linear.format == kFloat ? 4 : 2);
     for (int panel = panels.first; panel < panels.last;) {

@@ -43,7 +43,8 @@ inline Lanes activated(const Finish& finish, Lanes x, int channel) {
 
 // Channels channel .. channel + count of one row of a product: bias, residual (or null), then the value as it is to
 // `raw` (or null) and the activated one to `encoded` (or null). The pointers refer to the first of these channels.
-void finish_row(const Finish& finish, const float* x, int channel, int count, const float* residual, float* raw, void* encoded) {
+void finish_row(const Finish& finish, const float* x, int channel, int count, const float* residual, float* raw,
+                void* encoded) {
     for (int i = 0; i < count; i += kPanel) {
         Lanes value = load(x + i);
         if (finish.bias) value = value + load(finish.bias + channel + i);

@@ -1,0 +1,23 @@
+"""Large arrays that cost nothing until they are written to."""
+
+import math
+import mmap
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def lazy_zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Zeros on pages that the system provides as they are touched; `torch.zeros` touches them all.
+
+    Small pages are asked for: with large ones the first position of each head would bring in its neighbours' share.
+    Private memory, so it counts toward a data limit. Raises MemoryError when the limit is reached.
+    """
+    count = math.prod(shape)
+    try:
+        mapped = mmap.mmap(-1, max(1, count * dtype.itemsize), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"no memory for {tuple(shape)} of {dtype}: {error}") from error
+    mapped.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(mapped, dtype=dtype, count=count).view(tuple(shape))

@@ -42,6 +42,8 @@ INSTRUCTION_FLAGS = {
     "avx2_vnni": [*_AVX2, "-mavxvnni"],
     "avx512_vnni": _AVX512,
     "avx512_bf16": [*_AVX512, "-mavx512bf16"],
+    "amx_bf16": [*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
+    "amx_emulated": [*_AVX512, "-mavx512bf16"],
 }
 
 

@@ -22,7 +22,7 @@ from models import SpeechEngine, VoicePrompt, load_engine
 from models.architecture import Architecture, read_architecture
 
 
-@dataclass
+@dataclass(eq=False)
 class _Stream(threading.Thread):
     """One client: speaks again and again until it has its frames, so that the number of streams stays the same."""
 

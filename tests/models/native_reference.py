@@ -28,7 +28,8 @@ from models.quantization import (
     quantize_nf4,
 )
 
-INSTRUCTIONS = instruction_sets()
+# AMX's kernels run everywhere with its instructions emulated, given the rest of what they need.
+INSTRUCTIONS = (*instruction_sets(), *(["amx_emulated"] if "avx512_bf16" in instruction_sets() else []))
 
 needs_native = pytest.mark.skipif(not available(), reason="the native kernels are not compiled")
 

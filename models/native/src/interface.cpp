@@ -41,11 +41,7 @@ const char* speech_instruction_sets() {
     return names.c_str();
 }
 
-const Kernels* speech_kernels(const char* name) {
-    for (const Kernels* kernels : runnable_kernels())
-        if (std::string(kernels->name) == name) return kernels;
-    return nullptr;
-}
+const Kernels* speech_kernels(const char* name) { return named_kernels(name); }
 
 int speech_multiply(const Kernels* kernels, const Linear* linear, const float* x, int rows, float* out, int threads) {
     return guarded([&]() -> int {

@@ -12,7 +12,7 @@ extern "C" {
 
 // Names of the instruction sets this processor has kernels for, best first, separated by commas.
 const char* speech_instruction_sets();
-// Null for one that is not among them.
+// Null for one that is not among them; "amx_emulated" is there for tests.
 const speech::Kernels* speech_kernels(const char* name);
 
 // x [rows, inputs] -> out [rows, outputs].

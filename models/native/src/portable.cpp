@@ -9,7 +9,6 @@ struct FloatShape {
     static constexpr int rows = 4;
     static constexpr int panels(int) { return 1; }
 };
-using HalfShape = FloatShape;
 }  // namespace
 }  // namespace speech
 
@@ -22,8 +21,12 @@ using HalfShape = FloatShape;
 
 namespace speech {
 namespace {
-template <int Rows, int Panels>
-using BestHalfTile = PairTile<Rows, Panels>;
+
+void half_product(const Linear& linear, const RowMap& map, const Window& window, Range rows, Range panels, float* out,
+                  int64_t stride) {
+    cover<PairTile, FloatShape>(linear, map, window, rows, panels, out, stride);
+}
+
 }  // namespace
 }  // namespace speech
 

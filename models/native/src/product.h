@@ -39,7 +39,7 @@ void slide(const Linear& linear, const RowMap& map, const Window& window, Range 
     if (linear.format == kFloat)
         cover<FloatTile, FloatShape>(linear, map, window, rows, panels, out, stride);
     else
-        cover<BestHalfTile, HalfShape>(linear, map, window, rows, panels, out, stride);
+        half_product(linear, map, window, rows, panels, out, stride);
 }
 
 template <class Value>

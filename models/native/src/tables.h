@@ -96,6 +96,8 @@ inline int64_t scratch_bytes(const Linear& linear) {
 }
 
 // Null where the compiler knows no such instructions. Whether the processor has them is for dispatch.cpp to say.
+const Kernels* amx_bf16_kernels();
+const Kernels* amx_emulated_kernels();
 const Kernels* avx512_bf16_kernels();
 const Kernels* avx512_vnni_kernels();
 const Kernels* avx2_vnni_kernels();

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from models.runaway import Verdict
 from models.sequence import Sequence, Status
+from models.types import FinishReason
+
+_SPOKEN_OUT = (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)  # the last frames are still heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,11 @@ class Scheduler:
 
     def prefilling(self) -> Sequence | None:
         """The one sequence whose prompt moves on in this step: the oldest."""
-        return next((s for s in self.admitted if s.status is Status.PREFILLING), None)
+        return next((s for s in self.admitted if s.status is Status.PREFILLING and s.reason is None), None)
 
     def running(self) -> list[Sequence]:
         """The sequences that take a frame step."""
-        return [s for s in self.admitted if s.status is Status.RUNNING]
+        return [s for s in self.admitted if s.status is Status.RUNNING and s.reason is None]
 
     def due(self) -> dict[int, list[Sequence]]:
         """Sequences with frames to turn into samples now, by the number of frames.
@@ -68,11 +71,14 @@ class Scheduler:
             if not sequence.wants_audio or sequence.status is not Status.RUNNING:
                 continue
             ready = sequence.frames - sequence.decoded
-            if sequence.reason is None and sequence.verdict is not Verdict.FINE:
-                continue
-            if ready and (sequence.reason is not None or ready >= self._chunks.wanted(sequence.decoded)):
+            if ready and self._is_due(sequence, ready):
                 batches.setdefault(ready, []).append(sequence)
         return batches
+
+    def _is_due(self, sequence: Sequence, ready: int) -> bool:
+        if sequence.reason is not None:
+            return sequence.reason in _SPOKEN_OUT
+        return sequence.verdict is Verdict.FINE and ready >= self._chunks.wanted(sequence.decoded)
 
     def ended(self) -> list[Sequence]:
         """Sequences that have a reason to end."""

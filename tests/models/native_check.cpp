@@ -271,7 +271,8 @@ void check_sampling() {
 }  // namespace
 
 int main() {
-    const std::string names = speech_instruction_sets();
+    std::string names = speech_instruction_sets();
+    if (speech_kernels("amx_emulated")) names += ",amx_emulated";
     for (size_t at = 0; at < names.size();) {
         const size_t end = names.find(',', at) == std::string::npos ? names.size() : names.find(',', at);
         const std::string name = names.substr(at, end - at);

@@ -27,9 +27,12 @@ from models import (
     VoicePrompt,
     load_engine,
 )
+from models.prompt import Prompt, PromptBuilder
 from models.runaway import RunawayLimits
+from models.runner import FrameStep, Runner
 from models.scheduler import ChunkPolicy
-from models.types import Codes, SpeechEvent
+from models.sequence import Sequence
+from models.types import Codes, Samples, SpeechEvent
 
 TEXTS = ("Hi.", "Hello, this is a test.", "A somewhat longer sentence, which goes on for a little while.")
 
@@ -231,6 +234,54 @@ def test_a_listener_that_raises_costs_only_its_own_request(engine: SpeechEngine)
     engine.submit(_request(engine, 2, frames=10), good)
     assert good.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
     assert _idle(engine)
+
+
+def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
+    engine: SpeechEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = PromptBuilder.build
+
+    def broken(self: PromptBuilder, request: SynthesisRequest) -> Prompt:
+        if request.text == "broken":
+            raise MemoryError("no memory for this one")
+        return build(self, request)
+
+    monkeypatch.setattr(PromptBuilder, "build", broken)
+    bad, good = _Recorder(), _Recorder()
+    engine.submit(replace(_request(engine, 1), text="broken"), bad)
+    engine.submit(_request(engine, 2, frames=10), good)
+    finished = bad.wait()
+    assert (finished.reason, finished.error) == (FinishReason.ERROR, "MemoryError: no memory for this one")
+    assert good.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
+    assert _idle(engine)
+    assert engine.healthy()
+
+
+@pytest.mark.parametrize("where", ["hidden", "samples"])
+def test_numbers_that_are_not_finite_end_their_own_sequence(
+    where: str, engine: SpeechEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned, healthy = _Recorder(), _Recorder()
+    frame_step, speak = Runner.frame_step, Runner.speak
+
+    def poison_frame(self: Runner, batch: list[Sequence]) -> FrameStep:
+        step = frame_step(self, batch)
+        broken = [b or (s.listener is poisoned and s.frames > 5) for s, b in zip(batch, step.broken, strict=True)]
+        return replace(step, broken=broken)
+
+    def poison_samples(self: Runner, batch: list[Sequence], frames: int) -> list[Samples]:
+        samples = speak(self, batch, frames)
+        return [row * np.nan if s.listener is poisoned else row for s, row in zip(batch, samples, strict=True)]
+
+    monkeypatch.setattr(Runner, *(("frame_step", poison_frame) if where == "hidden" else ("speak", poison_samples)))
+    engine.submit(replace(_request(engine, 0, frames=50), sampling=Sampling(seed=5)), poisoned)
+    engine.submit(_request(engine, 2, frames=10), healthy)
+    finished = poisoned.wait()
+    assert finished.reason is FinishReason.ERROR
+    assert finished.error is not None
+    assert "not finite" in finished.error
+    assert all(np.isfinite(chunk.samples).all() for chunk in poisoned.chunks)
+    assert healthy.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
 
 
 @pytest.mark.parametrize(

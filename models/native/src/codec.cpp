@@ -11,16 +11,31 @@ constexpr int kPieceFrames = 16;                // frames, over all slots, that 
 constexpr int kBuffers = 4;
 }  // namespace
 
+// What calls of some number of slots and frames need.
+struct Codec::Sizes {
+    int64_t buffers[kBuffers] = {};  // bytes
+    int64_t kept = 0, rows = 0;
+
+    void grow(const Sizes& other) {
+        for (int i = 0; i < kBuffers; i++) buffers[i] = std::max(buffers[i], other.buffers[i]);
+        kept = std::max(kept, other.kept);
+        rows = std::max(rows, other.rows);
+    }
+    bool cover(const Sizes& other) const {
+        for (int i = 0; i < kBuffers; i++)
+            if (buffers[i] < other.buffers[i]) return false;
+        return kept >= other.kept && rows >= other.rows;
+    }
+};
+
 struct Codec::Workspace {
-    Workspace(int64_t slots, int64_t frames, int threads, const int64_t* buffer_bytes, int64_t kept_floats,
-              int64_t widest, int hidden)
-        : slots(slots),
-          frames(frames),
+    Workspace(const Sizes& sizes, int threads, int64_t widest, int hidden)
+        : sizes(sizes),
           threads(threads),
-          kept(kept_floats),
-          normed(slots * frames * hidden),
-          failed(slots * frames) {
-        for (int i = 0; i < kBuffers; i++) buffers.emplace_back(buffer_bytes[i]);
+          kept(sizes.kept),
+          normed(sizes.rows * hidden),
+          failed(sizes.rows) {
+        for (int64_t bytes : sizes.buffers) buffers.emplace_back(bytes);
         for (int thread = 0; thread < threads; thread++) {
             tiles.emplace_back(kTileRows * kTilePanels * kPanel);
             channels.emplace_back(widest);
@@ -29,12 +44,12 @@ struct Codec::Workspace {
     int64_t bytes() const {
         int64_t total = kept.bytes() + normed.bytes() + failed.bytes();
         for (const auto& buffer : buffers) total += buffer.bytes();
-        for (int thread = 0; thread < threads; thread++)
-            total += tiles[size_t(thread)].bytes() + channels[size_t(thread)].bytes();
+        for (size_t thread = 0; thread < tiles.size(); thread++)
+            total += tiles[thread].bytes() + channels[thread].bytes();
         return total;
     }
 
-    int64_t slots, frames;
+    Sizes sizes;
     int threads;
     std::vector<Buffer<uint8_t>> buffers;        // inputs of steps: [slots, past + rows, channels]
     Buffer<float> kept;                          // what a later step adds: [slots, rows, channels]
@@ -89,22 +104,33 @@ bool Codec::valid(const CodecCall& call) const {
                        [&](int64_t code) { return code >= 0 && code < shape_.codebook_size; });
 }
 
-void Codec::prepare(int slots, int frames, int threads) {
-    stack_.prepare(slots * frames, threads);
-    if (workspace_ && workspace_->slots == slots && workspace_->frames == frames && workspace_->threads >= threads)
-        return;
-    int64_t bytes[kBuffers] = {}, kept = 0, widest = 0, rows = frames, count = slots;
+Codec::Sizes Codec::sizes(int slots, int frames) const {
+    Sizes sizes;
+    int64_t count = slots, rows = frames;
+    sizes.rows = count * rows;
     for (int i = 0; i < int(steps_.size()); i++) {
         const Step& step = steps_[size_t(i)];
-        bytes[step.buffer] = std::max(bytes[step.buffer], count * (step.past + rows) * step.row_bytes());
+        int64_t& bytes = sizes.buffers[step.buffer];
+        bytes = std::max(bytes, count * (step.past + rows) * step.row_bytes());
         if (i == shape_.entry + shape_.middle) count = 1, rows /= frames;
+        if (step.keep) sizes.kept = std::max(sizes.kept, count * rows * step.linear.outputs);
         rows *= step.rate;
-        if (step.keep)
-            kept = std::max(kept, count * rows * (step.depthwise ? step.channels : step.linear.outputs / step.rate));
-        widest = std::max(widest, int64_t(step.channels));
     }
+    return sizes;
+}
+
+void Codec::prepare(int slots, int frames, int threads) {
+    stack_.prepare(slots * frames, threads);
+    Sizes wanted = sizes(slots, frames);
+    if (workspace_ && workspace_->threads >= threads && workspace_->sizes.cover(wanted)) return;
+    if (workspace_) {
+        wanted.grow(workspace_->sizes);
+        threads = std::max(threads, workspace_->threads);
+    }
+    int64_t widest = 0;
+    for (const Step& step : steps_) widest = std::max(widest, int64_t(step.channels));
     workspace_.reset();
-    workspace_ = std::make_unique<Workspace>(slots, frames, threads, bytes, kept, widest, stack_.shape().hidden);
+    workspace_ = std::make_unique<Workspace>(wanted, threads, widest, stack_.shape().hidden);
 }
 
 void Codec::run(const CodecCall& call, int threads) {

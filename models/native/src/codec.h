@@ -50,8 +50,10 @@ private:
         int skip;          // rows of the buffer before the first slot's
         float* samples;    // where the last step writes
     };
+    struct Sizes;
     struct Workspace;
 
+    Sizes sizes(int slots, int frames) const;
     void prepare(int slots, int frames, int threads);
     void play(const CodecCall& call, int frame, int frames, Team team);
     void look_up(const CodecCall& call, int frame, int frames, Team team);

@@ -5,6 +5,7 @@
 // one row as it does many, and a row's result does not depend on the rows beside it.
 #pragma once
 #include "amx_tiles.h"
+#include "int_formats.h"
 #include "tables.h"
 
 namespace speech {
@@ -61,6 +62,8 @@ void amx_block(const uint8_t* weights, int64_t panel_bytes, const Rows& rows, co
     for (int tap = 0; tap < window.taps; tap++) {
         for (int64_t k = 0; k < window.width; k += kTileInputs, weights += kTileBytes) {
             const int64_t offset = (tap * window.step + k) * 2;
+            if (Heights == 1)  // few rows: memory is the limit
+                for (int w = 0; w < Widths; w++) ask_for(weights + w * panel_bytes + 4 * kTileBytes, kTileBytes);
             load_tile<kWeights>(weights, 64);
             rows.template load<0>(offset);
             multiply_tiles<0, kRows, kWeights>();

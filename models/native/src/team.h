@@ -42,7 +42,7 @@ struct Team {
             return;
         }
         for (int spins = 0; gang.round.load(std::memory_order_acquire) == round; spins++) {
-            if (spins < 2000)
+            if (spins < 500)
                 relax();
             else
                 sched_yield();  // the others may need this very core

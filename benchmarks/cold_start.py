@@ -32,10 +32,7 @@ def main() -> None:
     parser.add_argument("precision")
     arguments = parser.parse_args()
     engine = load_engine(arguments.directory, arguments.precision, slots=1, max_positions=512)
-    voice = None
-    if engine.info.kind == "base":
-        architecture = read_architecture(arguments.directory)
-        voice = benchmark_voice(engine, architecture.code_groups, architecture.codec.codebook_size)
+    voice = benchmark_voice(read_architecture(arguments.directory))
     for _ in engine.stream(benchmark_request(voice, 4, seed=0)):
         print("sound", flush=True)
         break

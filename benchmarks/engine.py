@@ -6,17 +6,15 @@ Prints the machine, the bound, a table, and last one line of JSON. Real-time fac
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks.bound import bytes_per_frame
 from benchmarks.machine import Machine, describe_machine, peak_resident_mb
 from benchmarks.speech import benchmark_request, benchmark_voice
+from benchmarks.upstream_peer import measure_apart
 from benchmarks.weights import benchmark_checkpoint
 from models import SpeechEngine, VoicePrompt, load_engine
 from models.architecture import Architecture, read_architecture
@@ -71,9 +69,7 @@ def _first_audio(engine: SpeechEngine, voice: VoicePrompt | None, repetitions: i
 
 
 def _measure(engine: SpeechEngine, architecture: Architecture, arguments: argparse.Namespace) -> dict[str, Any]:
-    voice = None
-    if engine.info.kind == "base":
-        voice = benchmark_voice(engine, architecture.code_groups, architecture.codec.codebook_size)
+    voice = benchmark_voice(architecture)
     _run(engine, voice, arguments.streams, 4)
     walls: list[float] = []
     spoken: list[float] = []
@@ -89,14 +85,6 @@ def _measure(engine: SpeechEngine, architecture: Architecture, arguments: argpar
         "aggregate_rtf": round(aggregate, 3),
         "ttfa_ms": round(_first_audio(engine, voice) * 1e3, 1),
     }
-
-
-def _peer(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    precision = arguments.precision if arguments.precision == "fp32" else "bf16"
-    command = [sys.executable, "-m", "benchmarks.upstream_peer", str(directory), "--precision", precision]
-    command += ["--frames", str(min(arguments.frames, 25))]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(output.splitlines()[-1])
 
 
 def run(arguments: argparse.Namespace) -> tuple[Machine, dict[str, Any]]:
@@ -130,7 +118,8 @@ def run(arguments: argparse.Namespace) -> tuple[Machine, dict[str, Any]]:
         "speedup": None,
     }
     if arguments.peer == "upstream":
-        record["peer"] = peer = _peer(directory, arguments)
+        precision = arguments.precision if arguments.precision == "fp32" else "bf16"
+        record["peer"] = peer = measure_apart(directory, precision, min(arguments.frames, 25))
         record["speedup"] = round(peer["rtf"] / record["aggregate_rtf"], 2)
     return machine, record
 

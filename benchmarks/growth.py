@@ -27,10 +27,7 @@ def measure(model: str, precision: str, early: int, late: int) -> dict[str, floa
         "chunks": chunks,
     }
     engine = load_engine(directory, precision, **options)
-    architecture = read_architecture(directory)
-    voice = None
-    if engine.info.kind == "base":
-        voice = benchmark_voice(engine, architecture.code_groups, architecture.codec.codebook_size)
+    voice = benchmark_voice(read_architecture(directory))
     frames: list[float] = []
     try:
         last = time.perf_counter()

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.cold_start import seconds_to_first_sound
 from benchmarks.machine import Machine, describe_machine
+from benchmarks.upstream_peer import measure_apart
 from benchmarks.weights import benchmark_checkpoint
 
 TARGET = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
@@ -41,15 +42,6 @@ def _engine(model: str, precision: str, streams: int, frames: int, *options: str
     return json.loads(output.splitlines()[-1])
 
 
-def _peer(model: str, precision: str, frames: int) -> Record:
-    directory = benchmark_checkpoint(model)
-    command = [sys.executable, "-m", "benchmarks.upstream_peer", str(directory)]
-    command += ["--precision", precision, "--frames", str(frames)]
-    print(" ".join(command[2:]), flush=True)
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(output.splitlines()[-1])
-
-
 def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
@@ -70,7 +62,7 @@ def _own_rows(frames: int) -> list[list[object]]:
 
 def _document(machine: Machine, frames: int) -> str:
     own = _own_rows(frames)
-    peers = [_peer(model, precision, min(frames, 25)) for model, precision in PEERS]
+    peers = [measure_apart(benchmark_checkpoint(model), precision, min(frames, 25)) for model, precision in PEERS]
     labels = [f"{model} {precision}" for model, precision in PEERS]
     avx2 = [_engine(model, precision, 1, frames, "--instructions", "avx2", avx2=True) for model, precision in AVX2_ROWS]
     own_heads = ["", "1 stream", "4 streams", "8 streams", "ms a frame", "bound", "TTFA ms", "cold start s", "peak MB"]

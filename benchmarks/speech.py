@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from models import Sampling, SpeechEngine, SynthesisRequest, VoicePrompt
+from models import Sampling, SynthesisRequest, VoicePrompt
+from models.architecture import Architecture
 
 TEXT = "Hello, this is a test of how long it takes to say something on an ordinary machine."
 DESCRIPTION = "A clear, professional narrator voice"
@@ -10,11 +11,14 @@ REFERENCE_TEXT = "A few words that were said before."
 REFERENCE_FRAMES = 38  # 3 s
 
 
-def benchmark_voice(engine: SpeechEngine, groups: int, codebook: int) -> VoicePrompt:
-    """A cached voice with a reference of 3 s."""
+def benchmark_voice(architecture: Architecture) -> VoicePrompt | None:
+    """A cloned voice with a reference of 3 s; None for a model that takes a description instead."""
+    if architecture.kind != "base":
+        return None
     random = np.random.default_rng(0)
-    embedding = random.standard_normal(engine.info.speaker_embedding_size).astype(np.float32)
-    return VoicePrompt(embedding, random.integers(0, codebook, (REFERENCE_FRAMES, groups)), REFERENCE_TEXT)
+    embedding = random.standard_normal(architecture.talker.hidden).astype(np.float32)
+    shape = (REFERENCE_FRAMES, architecture.code_groups)
+    return VoicePrompt(embedding, random.integers(0, architecture.codec.codebook_size, shape), REFERENCE_TEXT)
 
 
 def benchmark_request(voice: VoicePrompt | None, frames: int, seed: int) -> SynthesisRequest:

@@ -26,6 +26,11 @@ class CodePredictor(Protocol):
         ...
 
 
+def sum_embeddings(tables: Sequence[Tensor], codes: Tensor) -> Tensor:
+    """One table a column of `codes` int64 [frames, columns] -> float32 [frames, embedding size]."""
+    return torch.stack([table[codes[:, column]].float() for column, table in enumerate(tables)]).sum(dim=0)
+
+
 class TorchCodePredictor:
     """The reference. Its stack's cache has one slot a row and one position a code group."""
 
@@ -43,7 +48,7 @@ class TorchCodePredictor:
         self._projection = projection
 
     def embed(self, codes: Tensor) -> Tensor:
-        return torch.stack([table[codes[:, i]].float() for i, table in enumerate(self._embeddings)]).sum(dim=0)
+        return sum_embeddings(self._embeddings, codes)
 
     def predict(self, hidden: Tensor, first: Tensor, uniforms: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor]:
         count = len(hidden)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from models.code_predictor import sum_embeddings
 from models.native.library import check
 from models.native.packing import PackedLinear
 from models.native.stack import NativeStack
@@ -63,7 +64,7 @@ class NativeCodePredictor:
 
     def embed(self, codes: Tensor) -> Tensor:
         """Codes 1.. of frames, int64 [frames, groups - 1] -> the sum of their embeddings [frames, talker hidden]."""
-        return torch.stack([table[codes[:, i]].float() for i, table in enumerate(self._embeddings)]).sum(dim=0)
+        return sum_embeddings(self._embeddings, codes)
 
     def predict(self, hidden: Tensor, first: Tensor, uniforms: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor]:
         """See models.code_predictor.CodePredictor."""

@@ -1,0 +1,160 @@
+"""Hours of speech with their text: `python -m training.corpus`. Continues where it was interrupted."""
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from training.pitch import median_pitch
+from training.sentences import sentence_pool
+from training.teacher import Role, Samples, Teacher, random_teacher, speak
+from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME, SEED, Work, work_of, work_parser
+
+Split = Literal["train", "valid", "held_out"]
+
+_HELD_OUT = {"valid": 400, "held_out": 400, "unseen": 300}  # sentences that are never trained on
+_MAIN_SHARE = 0.65
+_SECONDS = (0.8, 12.5)  # least and most of an utterance
+_STEP = 500  # utterances between two reports
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One line of the manifest. `offset` and `samples` count int16 samples, `frame_offset` and `frames` codes."""
+
+    id: int
+    text: str
+    language: str
+    voice: str
+    variant: str
+    role: Role
+    split: Split
+    sex: str
+    pitch: int
+    speed: int
+    median_pitch: float  # hertz
+    words_per_minute: float
+    offset: int
+    samples: int
+    frame_offset: int
+    frames: int
+
+
+class Corpus:
+    """What was spoken, to be read."""
+
+    def __init__(self, work: Work) -> None:
+        lines = work.manifest.read_text(encoding="utf-8").splitlines()
+        self.utterances = [Utterance(**json.loads(line)) for line in lines]
+        self._audio: npt.NDArray[np.int16] = np.memmap(work.audio, dtype=np.int16, mode="r")
+
+    def split(self, split: Split, role: Role | None = None) -> list[Utterance]:
+        """The utterances of a split, of one role or of all."""
+        return [one for one in self.utterances if one.split == split and role in (None, one.role)]
+
+    def samples(self, utterance: Utterance) -> Samples:
+        """-1..1."""
+        part = self._audio[utterance.offset : utterance.offset + utterance.samples]
+        return (part / 32768).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be said, and how."""
+
+    text: str
+    teacher: Teacher
+    role: Role
+    split: Split
+
+
+def _orders(sentences: list[str], seed: int) -> Iterator[_Order]:
+    """Held-out sentences are the last ones of the pool and come first."""
+    generator = random.Random(seed)
+    pool = iter(reversed(sentences))
+    for name, count in _HELD_OUT.items():
+        role: Role = "unseen" if name == "unseen" else "main"
+        split: Split = "valid" if name == "valid" else "held_out"
+        for _ in range(count):
+            yield _Order(next(pool), random_teacher(role, generator), role, split)
+    for text in pool:
+        role = "main" if generator.random() < _MAIN_SHARE else "varied"
+        yield _Order(text, random_teacher(role, generator), role, "train")
+
+
+def _carried_out(order: _Order) -> Samples:
+    return speak(order.text, order.teacher)
+
+
+def _utterance(number: int, order: _Order, samples: Samples, offset: int) -> Utterance:
+    teacher = order.teacher
+    return Utterance(
+        id=number,
+        text=order.text,
+        language="english",
+        voice="en-us",
+        variant=teacher.variant,
+        role=order.role,
+        split=order.split,
+        sex=teacher.sex,
+        pitch=teacher.pitch,
+        speed=teacher.speed,
+        median_pitch=round(median_pitch(samples, SAMPLE_RATE), 1),
+        words_per_minute=round(60 * len(order.text.split()) * SAMPLE_RATE / len(samples), 1),
+        offset=offset,
+        samples=len(samples),
+        frame_offset=offset // SAMPLES_PER_FRAME,
+        frames=len(samples) // SAMPLES_PER_FRAME,
+    )
+
+
+def _done(work: Work) -> tuple[int, int]:
+    """Orders carried out and samples written before an interruption: the last line written tells."""
+    if not work.manifest.exists():
+        return 0, 0
+    lines = work.manifest.read_text(encoding="utf-8").splitlines()
+    last: dict[str, Any] = json.loads(lines[-1])
+    return last["id"] + 1, last["offset"] + last["samples"]
+
+
+def build(work: Work, sentences: int, seed: int) -> None:
+    """Speak `sentences` sentences into the work folder; utterances too short or too long are left out."""
+    orders = list(_orders(sentence_pool(work.sources, sentences, seed), seed))
+    first, offset = _done(work)
+    with (
+        work.manifest.open("a", encoding="utf-8") as manifest,
+        work.audio.open("r+b" if work.audio.exists() else "w+b") as audio,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        audio.seek(2 * offset)
+        for start in range(first, len(orders), _STEP):
+            part = orders[start : start + _STEP]
+            spoken = pool.map(_carried_out, part)
+            for number, (order, samples) in enumerate(zip(part, spoken, strict=True), start):
+                if not _SECONDS[0] <= len(samples) / SAMPLE_RATE <= _SECONDS[1]:
+                    continue
+                line = _utterance(number, order, samples, offset)
+                audio.write((samples * 32767).astype("<i2").tobytes())
+                manifest.write(json.dumps(asdict(line)) + "\n")
+                offset += len(samples)
+            audio.flush()
+            manifest.flush()
+            sys.stdout.write(f"{start + len(part)}/{len(orders)} sentences, {offset / SAMPLE_RATE / 3600:.2f} h\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = work_parser("Let espeak-ng speak the corpus")
+    parser.add_argument("--sentences", type=int, default=22000)
+    arguments = parser.parse_args()
+    build(work_of(arguments), arguments.sentences, SEED)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,13 +9,16 @@ from models.errors import (
     EngineClosedError,
     GenerationError,
     InvalidRequestError,
+    OverloadedError,
     SpeechError,
     WeightsUnavailableError,
 )
 from models.types import (
+    Accepted,
     AudioChunk,
     Finished,
     FinishReason,
+    Priority,
     Sampling,
     SpeechStream,
     SynthesisRequest,
@@ -23,6 +26,7 @@ from models.types import (
 )
 
 __all__ = [
+    "Accepted",
     "AudioChunk",
     "CheckpointError",
     "EngineClosedError",
@@ -33,6 +37,8 @@ __all__ = [
     "GenerationError",
     "InvalidRequestError",
     "MemoryReport",
+    "OverloadedError",
+    "Priority",
     "Sampling",
     "SpeechEngine",
     "SpeechError",

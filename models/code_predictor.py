@@ -27,8 +27,14 @@ class CodePredictor(Protocol):
 
 
 def sum_embeddings(tables: Sequence[Tensor], codes: Tensor) -> Tensor:
-    """One table a column of `codes` int64 [frames, columns] -> float32 [frames, embedding size]."""
-    return torch.stack([table[codes[:, column]].float() for column, table in enumerate(tables)]).sum(dim=0)
+    """One table a column of `codes` int64 [frames, columns] -> float32 [frames, embedding size].
+
+    Added up in the order in which a frame step draws them: the sums are the same to the last bit.
+    """
+    total = torch.zeros(len(codes), tables[0].shape[1])
+    for column, table in enumerate(tables):
+        total += table[codes[:, column]].float()
+    return total
 
 
 class TorchCodePredictor:

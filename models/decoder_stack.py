@@ -50,6 +50,7 @@ class DecoderStack(Protocol):
     """A stack with its cache."""
 
     cache: KeyValueCache
+    piecewise: bool  # whether the rows of a slot give the same, to the last bit, however they are cut into calls
 
     def forward(self, x: Tensor, slots: Sequence[int], positions: Sequence[int]) -> Tensor:
         """x float32 [rows, hidden] -> float32 [rows, hidden], after the final norm.
@@ -105,6 +106,8 @@ def _spans(slots: Sequence[int], positions: Sequence[int]) -> list[_Span]:
 
 class TorchStack:
     """The reference: plain torch, one product after the other."""
+
+    piecewise = False
 
     def __init__(self, dimensions: StackDimensions, weights: StackWeights, cache: KeyValueCache) -> None:
         self.dimensions = dimensions

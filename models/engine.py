@@ -1,27 +1,32 @@
 """The engine: one thread owns all model state and runs the loop; callers talk to it through an inbox."""
 
+import math
 import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from models.admission import Admission
 from models.engine_api import EngineInfo, EngineStatus, Listener, MemoryReport
 from models.engine_options import EngineOptions
 from models.errors import EngineClosedError, GenerationError, InvalidRequestError
 from models.loop import Loop
 from models.meter import Meter
 from models.model import Model
+from models.pace import Pace
 from models.sequence import Sequence
 from models.types import (
+    Accepted,
     Codes,
     Finished,
     FinishReason,
+    Priority,
     Samples,
     SpeechEvent,
     SpeechStream,
@@ -39,9 +44,16 @@ class Engine:
         self._model = model
         self._options = options
         architecture = model.architecture
-        self._meter = Meter(1.0 / architecture.frame_rate)
-        self._loop = Loop(model.runner, options, architecture.tokens.eos, self._meter)
-        self._inbox: queue.SimpleQueue[Sequence | str | None] = queue.SimpleQueue()
+        pace = Pace(
+            options.slots,
+            1.0 / architecture.frame_rate,
+            options.assumed_real_time_factor,
+            options.assumed_frames_per_token,
+        )
+        self._meter = Meter(pace)
+        self._admission = Admission(options.slots, options.max_waiting, pace)
+        self._loop = Loop(model.runner, options, architecture.tokens.eos, self._meter, self._admission)
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._closing_lock = threading.Lock()
         self._came_round_at = time.monotonic()
@@ -57,16 +69,20 @@ class Engine:
     def info(self) -> EngineInfo:
         return self._model.info
 
-    def submit(self, request: SynthesisRequest, listener: Listener) -> int:
-        return self._enqueue(self._sequence(request, listener)).seed
+    def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
+        return self._enqueue(self._sequence(request, listener))
+
+    def extend(self, request_id: str, timeout_s: float | None) -> None:
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        self._inbox.put(lambda: self._loop.extend(request_id, deadline))
 
     def abort(self, request_id: str) -> None:
-        self._inbox.put(request_id)
+        self._inbox.put(lambda: self._loop.abort(request_id))
 
     def stream(self, request: SynthesisRequest) -> SpeechStream:
         events: queue.SimpleQueue[SpeechEvent] = queue.SimpleQueue()
-        seed = self.submit(request, events.put)
-        return SpeechStream(self._events(request.request_id, events), request.request_id, seed)
+        accepted = self.submit(request, events.put)
+        return SpeechStream(self._events(request.request_id, events), request.request_id, accepted.seed)
 
     def synthesize(self, request: SynthesisRequest) -> Samples:
         stream = self.stream(replace(request, whole=True))
@@ -89,8 +105,24 @@ class Engine:
         return self._model.encode_voice(samples, sample_rate, text)
 
     def status(self) -> EngineStatus:
-        scheduler = self._loop.scheduler
-        return self._meter.status(len(scheduler.admitted), len(scheduler.waiting) + self._inbox.qsize())
+        meter, admission = self._meter, self._admission
+        interactive, batch = admission.waiting(Priority.INTERACTIVE), admission.waiting(Priority.BATCH)
+        outcomes = dict(meter.outcomes)
+        return EngineStatus(
+            slots_used=len(self._loop.scheduler.admitted),
+            waiting=interactive + batch,
+            requests=sum(outcomes.values()),
+            failures=outcomes[FinishReason.ERROR],
+            runaways=outcomes[FinishReason.RUNAWAY],
+            audio_seconds=meter.audio_s,
+            real_time_factor=meter.real_time_factor,
+            waiting_batch=batch,
+            outcomes=outcomes,
+            rejected=admission.rejected,
+            preempted=meter.preempted,
+            queue_wait_seconds=meter.queue_wait_s,
+            queued_audio_seconds=admission.queued_audio_s,
+        )
 
     def memory_report(self) -> MemoryReport:
         return self._model.memory_report()
@@ -102,7 +134,7 @@ class Engine:
     def close(self) -> None:
         with self._closing_lock:
             self._closing.set()
-            self._inbox.put(None)
+            self._inbox.put(lambda: None)  # so that the thread looks up
         self._thread.join()
 
     def _sequence(self, request: SynthesisRequest, listener: Listener) -> Sequence:
@@ -110,12 +142,13 @@ class Engine:
         self._model.builder.check(request)
         sampling = request.sampling or self._model.generation_defaults
         seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
-        return Sequence(request, listener, sampling, seed, self._max_frames(request))
+        prompt, text_tokens = self._model.builder.measure(request)
+        max_frames = self._max_frames(request, prompt, text_tokens)
+        return Sequence(request, listener, sampling, seed, max_frames, text_tokens)
 
-    def _max_frames(self, request: SynthesisRequest) -> int:
+    def _max_frames(self, request: SynthesisRequest, prompt: int, text_tokens: int) -> int:
         """The request's limit, or the engine's; raises InvalidRequestError when the positions do not suffice."""
         positions = self._options.max_positions
-        prompt, text_tokens = self._model.builder.measure(request)
         room = max(0, positions - prompt)
         wanted = request.max_frames
         if wanted is not None and wanted > room:
@@ -127,12 +160,13 @@ class Engine:
             raise InvalidRequestError("text", message)
         return min(self._options.max_frames, room) if wanted is None else wanted
 
-    def _enqueue(self, sequence: Sequence) -> Sequence:
+    def _enqueue(self, sequence: Sequence) -> Accepted:
         with self._closing_lock:  # nothing may enter the inbox behind the last message the thread reads
             if self._closing.is_set() or not self._thread.is_alive():
                 raise EngineClosedError("the engine is closed")
-            self._inbox.put(sequence)
-        return sequence
+            accepted = self._admission.enter(sequence)
+            self._inbox.put(lambda: self._loop.add(sequence))
+        return accepted
 
     def _events(self, request_id: str, events: "queue.SimpleQueue[SpeechEvent]") -> Iterator[SpeechEvent]:
         finished = False
@@ -165,13 +199,10 @@ class Engine:
 
     def _read_inbox(self, wait: bool) -> None:
         try:
-            message = self._inbox.get(block=wait)
+            act = self._inbox.get(block=wait)
             while True:
-                if isinstance(message, Sequence):
-                    self._loop.add(message)
-                elif message is not None:
-                    self._loop.abort(message)
-                message = self._inbox.get_nowait()
+                act()
+                act = self._inbox.get_nowait()
         except queue.Empty:
             return
 

@@ -3,12 +3,21 @@
 The deployment is tested with a fake that keeps this promise; `models.engine.Engine` keeps it for real.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from models.architecture import Kind
-from models.types import Codes, Samples, Sampling, SpeechEvent, SpeechStream, SynthesisRequest, VoicePrompt
+from models.types import (
+    Accepted,
+    Codes,
+    Samples,
+    Sampling,
+    SpeechEvent,
+    SpeechStream,
+    SynthesisRequest,
+    VoicePrompt,
+)
 
 Listener = Callable[[SpeechEvent], None]
 
@@ -40,12 +49,18 @@ class EngineStatus:
     """A moment in an engine's life."""
 
     slots_used: int
-    waiting: int
+    waiting: int  # for a slot, those included that had to give one up
     requests: int  # finished, whatever the reason
     failures: int  # finished with FinishReason.ERROR
     runaways: int
     audio_seconds: float  # emitted since start
     real_time_factor: float | None  # wall time over audio time while busy; None before the first frame
+    waiting_batch: int = 0  # of those waiting, in the class that comes second
+    outcomes: Mapping[str, int] = field(default_factory=dict)  # finished requests by FinishReason
+    rejected: int = 0  # requests that were not let in: OverloadedError
+    preempted: int = 0  # times that batch work gave up its slot
+    queue_wait_seconds: float = 0.0  # from submission to the first slot, of all requests that got one, together
+    queued_audio_seconds: float = 0.0  # still to be made for those who run and wait, as expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +80,18 @@ class SpeechEngine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def submit(self, request: SynthesisRequest, listener: Listener) -> int:
-        """Queue a request and return its seed. `listener` is called in the engine's thread with every AudioChunk and
-        then exactly one Finished, and must return at once.
+    def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
+        """Queue a request. `listener` is called in the engine's thread with every AudioChunk and then exactly one
+        Finished, and must return at once.
 
-        Raises InvalidRequestError before anything is queued, EngineClosedError when the engine is closed.
+        Raises before anything is queued: InvalidRequestError, EngineClosedError when the engine is closed, and
+        OverloadedError when too many wait or the request is predicted to start after its deadline.
         """
+        ...
+
+    def extend(self, request_id: str, timeout_s: float | None) -> None:
+        """Put a request's deadline off: to so many seconds from now, or for ever. It never comes nearer. Unknown and
+        finished ids are fine."""
         ...
 
     def abort(self, request_id: str) -> None:

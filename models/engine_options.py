@@ -13,18 +13,22 @@ class EngineOptions:
 
     threads: int | None = None  # None: the cores this process may use
     slots: int = 8  # sequences that run together
+    max_waiting: int = 32  # sequences that may wait for a slot; of each class, as batch work is no obstacle
     max_positions: int = 2048  # prompt and frames of one sequence together
     max_frames: int = 1500  # of a request that names no limit: 120 s
     prefill_rows: int = 64  # prompt positions between two frame steps
+    batch_prefill_rows: int = 16  # the same of batch work: no longer than a frame step, which may be waited for
     prefix_bytes: int = 64 * 1024 * 1024  # state kept for voices
     chunks: ChunkPolicy = field(default_factory=ChunkPolicy)
     runaway: RunawayLimits | None = field(default_factory=RunawayLimits)  # None: never
     backend: str = "auto"  # "native", "torch", or whichever is there
     instructions: str | None = None  # forces the native kernels' instruction set
     least_frames_per_token: float = 1.5  # texts that could not even fit at this pace are refused
+    assumed_real_time_factor: float = 1.0  # of all sequences together, until it was measured
+    assumed_frames_per_token: float = 4.0  # length of speech, until it was measured
 
     def __post_init__(self) -> None:
-        for name in ("slots", "max_positions", "max_frames", "prefill_rows"):
+        for name in ("slots", "max_waiting", "max_positions", "max_frames", "prefill_rows", "batch_prefill_rows"):
             if getattr(self, name) < 1:
                 raise InvalidRequestError(name, f"{getattr(self, name)} is below 1")
         if self.threads is not None and self.threads < 1:

@@ -32,3 +32,16 @@ class EngineClosedError(SpeechError):
 
 class GenerationError(SpeechError):
     """One sequence failed while it was being computed; the others were not touched."""
+
+
+class OverloadedError(SpeechError):
+    """Too much is waiting already. `retry_after_s` is when another try is predicted to be accepted."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type["OverloadedError"], tuple[str, float]]:
+        """Pickled from what it is made of: it crosses processes."""
+        return type(self), (self.message, self.retry_after_s)

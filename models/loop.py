@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models.admission import Admission
 from models.engine_options import EngineOptions
 from models.errors import SpeechError
 from models.meter import Meter
@@ -14,7 +15,7 @@ from models.runner import Runner
 from models.scheduler import Scheduler
 from models.seeds import derived_seed
 from models.sequence import Sequence, Status
-from models.types import FinishReason
+from models.types import FinishReason, Priority
 
 _log = logging.getLogger(__name__)
 
@@ -22,11 +23,14 @@ _log = logging.getLogger(__name__)
 class Loop:
     """Moves all sequences on, one frame a step."""
 
-    def __init__(self, runner: Runner, options: EngineOptions, end_of_speech: int, meter: Meter) -> None:
+    def __init__(
+        self, runner: Runner, options: EngineOptions, end_of_speech: int, meter: Meter, admission: Admission
+    ) -> None:
         self._runner = runner
         self._options = options
         self._end_of_speech = end_of_speech
         self._meter = meter
+        self._admission = admission
         self.scheduler = Scheduler(options.slots, options.chunks)
 
     @property
@@ -44,6 +48,12 @@ class Loop:
         if sequence is not None:
             self._end(sequence, FinishReason.CANCELLED)
 
+    def extend(self, request_id: str, deadline: float) -> None:
+        """Put a request's deadline off; unknown and finished ones are left alone."""
+        sequence = self.scheduler.find(request_id)
+        if sequence is not None:
+            sequence.deadline = max(sequence.deadline, deadline)
+
     def abort_all(self, message: str) -> None:
         """Answer everybody who is still waiting for something."""
         for sequence in (*self.scheduler.admitted, *self.scheduler.waiting):
@@ -55,17 +65,28 @@ class Loop:
         started = time.monotonic()
         self._check_deadlines(started)
         self._retire()
-        for sequence in self.scheduler.admit():
-            sequence.admitted_at = started
-            self._guarded([sequence], lambda sequence=sequence: self._start(sequence))
+        self._give_slots(started)
         if (prefilling := self.scheduler.prefilling()) is not None:
             self._guarded([prefilling], lambda: self._prefill(prefilling))
-        if running := self.scheduler.running():
+        running = self.scheduler.running()
+        if running:
             self._guarded(running, lambda: self._frame(running))
         for frames, due in self.scheduler.due().items():
             self._guarded(due, lambda frames=frames, due=due: self._speak(due, frames))
         self._retire()
-        self._meter.busy(time.monotonic() - started)
+        self._meter.step(len(running), time.monotonic() - started)
+
+    def _give_slots(self, now: float) -> None:
+        """Who is to have a slot from this step on: batch work makes room first."""
+        for sequence in self.scheduler.preempt():
+            self._guarded([sequence], lambda sequence=sequence: self._runner.park(sequence))
+            self.scheduler.put_back(sequence)
+            self._meter.preempted += 1
+        for sequence in self.scheduler.admit():
+            if sequence.admitted_at is None:
+                sequence.admitted_at = now
+                self._meter.admitted(sequence)
+            self._guarded([sequence], lambda sequence=sequence: self._start(sequence))
 
     def _guarded(self, batch: list[Sequence], act: Callable[[], None]) -> None:
         """Do something for a batch; what it raises ends the batch's sequences and nothing else."""
@@ -78,7 +99,8 @@ class Loop:
 
     def _start(self, sequence: Sequence) -> None:
         self._runner.start(sequence)
-        self._watch_anew(sequence)
+        if sequence.frames == 0:
+            self._watch_anew(sequence)
 
     def _watch_anew(self, sequence: Sequence) -> None:
         assert sequence.prompt is not None
@@ -86,12 +108,13 @@ class Loop:
             sequence.detector = RunawayDetector(self._options.runaway, sequence.prompt.text_tokens)
 
     def _prefill(self, sequence: Sequence) -> None:
-        if self._runner.prefill(sequence):
+        batch = sequence.priority is Priority.BATCH
+        rows = self._options.batch_prefill_rows if batch else self._options.prefill_rows
+        if self._runner.prefill(sequence, rows):
             sequence.status = Status.RUNNING
 
     def _frame(self, batch: list[Sequence]) -> None:
         step = self._runner.frame_step(batch)
-        self._meter.frames(len(batch))
         for sequence, next_code, broken in zip(batch, step.next_codes, step.broken, strict=True):
             sequence.next_code = next_code
             if broken:
@@ -133,7 +156,7 @@ class Loop:
 
     def _check_deadlines(self, now: float) -> None:
         for sequence in (*self.scheduler.admitted, *self.scheduler.waiting):
-            if sequence.past_deadline(now):
+            if now > sequence.deadline:
                 self._end(sequence, FinishReason.DEADLINE, f"the deadline of {sequence.request.timeout_s} s passed")
 
     def _end(self, sequence: Sequence, reason: FinishReason, error: str | None = None) -> None:
@@ -144,8 +167,8 @@ class Loop:
     def _retire(self) -> None:
         for sequence in self.scheduler.ended():
             self.scheduler.remove(sequence)
-            assert sequence.reason is not None
-            self._meter.finished(sequence.reason)
+            self._meter.finished(sequence)
+            self._admission.leave(sequence)
             self._tell(sequence, sequence.close)
 
     def _tell(self, sequence: Sequence, speak: Callable[[], None]) -> None:

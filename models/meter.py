@@ -1,43 +1,47 @@
 """What an engine counts about itself."""
 
-from models.engine_api import EngineStatus
+from collections import Counter
+
+from models.pace import Pace
+from models.sequence import Sequence
 from models.types import FinishReason
 
 
 class Meter:
     """Written by the engine thread, read by anyone: plain numbers, each replaced whole."""
 
-    def __init__(self, seconds_per_frame: float) -> None:
-        self._seconds_per_frame = seconds_per_frame
-        self._busy_s = 0.0
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._frames = 0
-        self._requests = 0
-        self._failures = 0
-        self._runaways = 0
+        self.busy_s = 0.0  # in the loop
+        self.outcomes = Counter({str(reason): 0 for reason in FinishReason})  # all keys there: never resized
+        self.preempted = 0  # times that batch work gave up its slot
+        self.queue_wait_s = 0.0  # of all who got a slot, together
 
-    def busy(self, seconds: float) -> None:
-        """Time spent in the loop."""
-        self._busy_s += seconds
+    def step(self, width: int, seconds: float) -> None:
+        """A step of the loop that made a frame for each of `width` sequences."""
+        self._frames += width
+        self.busy_s += seconds
+        self._pace.step(width, seconds)
 
-    def frames(self, count: int) -> None:
-        """Frames made."""
-        self._frames += count
+    def admitted(self, sequence: Sequence) -> None:
+        """A sequence that got a slot for the first time."""
+        assert sequence.admitted_at is not None
+        self.queue_wait_s += sequence.admitted_at - sequence.submitted_at
 
-    def finished(self, reason: FinishReason) -> None:
-        """A request that ended."""
-        self._requests += 1
-        self._failures += reason is FinishReason.ERROR
-        self._runaways += reason is FinishReason.RUNAWAY
+    def finished(self, sequence: Sequence) -> None:
+        """A sequence that ended."""
+        assert sequence.reason is not None
+        self.outcomes[sequence.reason] += 1
+        if sequence.reason in (FinishReason.EOS, FinishReason.RUNAWAY, FinishReason.LENGTH):
+            self._pace.spoken(sequence.text_tokens, sequence.frames, cut=sequence.reason is FinishReason.LENGTH)
 
-    def status(self, slots_used: int, waiting: int) -> EngineStatus:
-        """Everything at this moment."""
-        audio = self._frames * self._seconds_per_frame
-        return EngineStatus(
-            slots_used=slots_used,
-            waiting=waiting,
-            requests=self._requests,
-            failures=self._failures,
-            runaways=self._runaways,
-            audio_seconds=audio,
-            real_time_factor=self._busy_s / audio if audio else None,
-        )
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio made."""
+        return self._frames * self._pace.seconds_per_frame
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Wall time over audio time while busy; None before the first frame."""
+        return self.busy_s / self.audio_s if self._frames else None

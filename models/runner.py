@@ -12,7 +12,7 @@ from models.architecture import Architecture
 from models.code_predictor import CodePredictor
 from models.codec import Codec, Primer
 from models.prefix_cache import PrefixCache
-from models.prompt import PromptBuilder
+from models.prompt import Prompt, PromptBuilder
 from models.sampling import CodeZeroRules, SamplingRows, sample
 from models.seeds import uniform_numbers
 from models.sequence import Sequence
@@ -47,7 +47,6 @@ class Runner:
         self._predictor = predictor
         self._codec = codec
         self._prefixes = prefixes
-        self._prefill_rows = prefill_rows
         self._primer = Primer(codec, architecture.codec, prefill_rows)
         self._rules = CodeZeroRules(architecture)
         self._groups = architecture.code_groups
@@ -56,38 +55,75 @@ class Runner:
         self._seen = torch.zeros(slots, architecture.talker.vocabulary, dtype=torch.bool)  # codes 0 drawn
 
     def start(self, sequence: Sequence) -> None:
-        """Build the prompt and take over what is known of it."""
-        sequence.prompt = self._builder.build(sequence.request)
+        """Build the prompt and take over what is known of it, and what a sequence that had a slot before left."""
+        if sequence.prompt is None:
+            sequence.prompt = self._builder.build(sequence.request)
+        sequence.prefilled = sequence.primed = 0
         known = self._prefixes.get(sequence.prompt.shared_key())
         if known is not None:
             keys, values = known
             sequence.prefilled = self._talker.stack.cache.restore(sequence.slot, (keys, values))
-        if sequence.wants_audio:
+        if sequence.codec_past is not None:
+            self._restore_codec(sequence, sequence.codec_past)
+        elif sequence.wants_audio:
             self._codec.clear(sequence.slot)
 
-    def prefill(self, sequence: Sequence) -> bool:
-        """Move a prompt on by one piece; whether it is complete.
+    def park(self, sequence: Sequence) -> None:
+        """Keep what cannot be had again from a sequence's codes, so that another may use its slot."""
+        if sequence.decoded:
+            sequence.codec_past = self._codec.snapshot(sequence.slot)
 
-        Pieces end where the shared part ends, cached or not: the same arithmetic whoever came before.
-        """
+    def _restore_codec(self, sequence: Sequence, past: tuple[Tensor, ...]) -> None:
+        reference = sequence.reference_codes
+        sequence.primed = 0 if reference is None else len(reference)
+        self._codec.restore(sequence.slot, past, sequence.primed + sequence.decoded)
+        sequence.codec_past = None
+
+    def prefill(self, sequence: Sequence, rows: int) -> bool:
+        """Move a prompt, and the frames that were drawn before the sequence lost its slot, on by one piece of at most
+        so many positions; whether that is complete."""
         if self._prime(sequence):
             return False
         prompt = sequence.prompt
         assert prompt is not None
+        if sequence.prefilled < len(prompt.prefill):
+            self._prefill_prompt(sequence, prompt, rows)
+        else:
+            self._replay(sequence, prompt, rows)
+        if sequence.prefilled < len(prompt.prefill) + sequence.frames:
+            return False
+        if sequence.frames == 0:
+            self.reopen(sequence)
+        return True
+
+    def _prefill_prompt(self, sequence: Sequence, prompt: Prompt, rows: int) -> None:
+        """Pieces end where the shared part ends, cached or not: the same arithmetic whoever came before."""
         start = sequence.prefilled
         limit = prompt.shared if start < prompt.shared else len(prompt.prefill)
-        end = min(start + self._prefill_rows, limit)
+        end = min(start + rows, limit)
         hidden = self._talker.forward(
             prompt.prefill[start:end], [sequence.slot] * (end - start), list(range(start, end))
         )
         sequence.prefilled = end
         if end == prompt.shared:
             self._prefixes.put(prompt.shared_key(), self._talker.stack.cache.snapshot(sequence.slot, end))
-        if end < len(prompt.prefill):
-            return False
-        self._opening[sequence.slot] = hidden[-1]
-        self.reopen(sequence)
-        return True
+        if end == len(prompt.prefill):
+            self._opening[sequence.slot] = hidden[-1]
+
+    def _replay(self, sequence: Sequence, prompt: Prompt, rows: int) -> None:
+        """Talker steps of frames that are known already; what they leave is what drawing them left."""
+        slot, start = sequence.slot, sequence.prefilled
+        first_frame = start - len(prompt.prefill)
+        pieces = rows if self._talker.stack.piecewise else 1
+        codes = torch.tensor(sequence.codes[first_frame : first_frame + pieces])
+        end = start + len(codes)
+        texts = torch.stack([prompt.text_at(first_frame + row) for row in range(len(codes))])
+        embedded = self._talker.embed_codes(codes[:, 0]) + self._predictor.embed(codes[:, 1:])
+        hidden = self._talker.forward(embedded + texts, [slot] * len(codes), list(range(start, end)))
+        sequence.prefilled = end
+        self._hidden[slot] = hidden[-1]
+        self._seen[slot] = False
+        self._seen[slot, [frame[0] for frame in sequence.codes]] = True
 
     def reopen(self, sequence: Sequence) -> None:
         """Stand right after prefill and draw the first code 0: also where another attempt starts."""

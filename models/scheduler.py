@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from models.runaway import Verdict
 from models.sequence import Sequence, Status
-from models.types import FinishReason
+from models.types import FinishReason, Priority
 
 _SPOKEN_OUT = (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)  # the last frames are still heard
 
@@ -24,14 +24,23 @@ class ChunkPolicy:
 
 
 class Scheduler:
-    """Slots, and the sequences in them or waiting for one. First in, first out."""
+    """Slots, and the sequences in them or waiting for one: first in, first out, in two classes.
+
+    Batch work is let in after everything interactive, stands still in its slots while anything interactive is in one,
+    and gives a slot up to what finds none free. So it delays nothing by more than the step that it is in.
+    """
 
     def __init__(self, slots: int, chunks: ChunkPolicy) -> None:
         self._free = list(range(slots - 1, -1, -1))
         self._slots = slots
         self._chunks = chunks
-        self.waiting: deque[Sequence] = deque()
+        self._queues: dict[Priority, deque[Sequence]] = {priority: deque() for priority in Priority}
         self.admitted: list[Sequence] = []
+
+    @property
+    def waiting(self) -> list[Sequence]:
+        """The sequences without a slot, in the order in which they will get one."""
+        return [*self._queues[Priority.INTERACTIVE], *self._queues[Priority.BATCH]]
 
     @property
     def idle(self) -> bool:
@@ -39,27 +48,48 @@ class Scheduler:
         return not self.waiting and not self.admitted
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence."""
-        self.waiting.append(sequence)
+        """Queue a sequence: behind its class, or where it goes on with something, behind others that do."""
+        queue = self._queues[sequence.priority]
+        place = len(queue)
+        if sequence.request.begun:
+            place = next((index for index, other in enumerate(queue) if not other.request.begun), place)
+        queue.insert(place, sequence)
+
+    def preempt(self) -> list[Sequence]:
+        """Batch sequences that must give up their slots now, the youngest first."""
+        wanted = len(self._queues[Priority.INTERACTIVE]) - len(self._free)
+        batch = [s for s in self.admitted if s.priority is Priority.BATCH]
+        return sorted(batch, key=lambda s: s.submitted_at, reverse=True)[: max(0, wanted)]
+
+    def put_back(self, sequence: Sequence) -> None:
+        """Take a sequence's slot; it is the next of its class to get one again."""
+        self.admitted.remove(sequence)
+        self._free.append(sequence.slot)
+        sequence.status = Status.WAITING
+        self._queues[sequence.priority].appendleft(sequence)
 
     def admit(self) -> list[Sequence]:
         """Give free slots to waiting sequences, in order; returns those that got one."""
-        admitted: list[Sequence] = []
-        while self.waiting and self._free:
-            sequence = self.waiting.popleft()
+        admitted = self.waiting[: len(self._free)]
+        for sequence in admitted:
+            self._queues[sequence.priority].remove(sequence)
             sequence.slot = self._free.pop()
             sequence.status = Status.PREFILLING
-            admitted.append(sequence)
         self.admitted.extend(admitted)
         return admitted
 
+    def _moving(self) -> list[Sequence]:
+        """Those whose turn it is: batch work only where there is no other."""
+        lively = [s for s in self.admitted if s.reason is None]
+        return [s for s in lively if s.priority is Priority.INTERACTIVE] or lively
+
     def prefilling(self) -> Sequence | None:
         """The one sequence whose prompt moves on in this step: the oldest."""
-        return next((s for s in self.admitted if s.status is Status.PREFILLING and s.reason is None), None)
+        return next((s for s in self._moving() if s.status is Status.PREFILLING), None)
 
     def running(self) -> list[Sequence]:
         """The sequences that take a frame step."""
-        return [s for s in self.admitted if s.status is Status.RUNNING and s.reason is None]
+        return [s for s in self._moving() if s.status is Status.RUNNING]
 
     def due(self) -> dict[int, list[Sequence]]:
         """Sequences with frames to turn into samples now, by the number of frames.
@@ -90,7 +120,7 @@ class Scheduler:
             self.admitted.remove(sequence)
             self._free.append(sequence.slot)
         else:
-            self.waiting.remove(sequence)
+            self._queues[sequence.priority].remove(sequence)
 
     def find(self, request_id: str) -> Sequence | None:
         """The sequence of a request that has not finished."""

@@ -1,15 +1,17 @@
 """One request's life in the engine."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
+from torch import Tensor
 
 from models.engine_api import Listener
 from models.prompt import Prompt
 from models.runaway import RunawayDetector, Verdict
-from models.types import AudioChunk, Codes, Finished, FinishReason, Samples, Sampling, SynthesisRequest
+from models.types import AudioChunk, Codes, Finished, FinishReason, Priority, Samples, Sampling, SynthesisRequest
 
 
 class Status(Enum):
@@ -30,12 +32,14 @@ class Sequence:
     sampling: Sampling
     seed: int
     max_frames: int
+    text_tokens: int
     wants_audio: bool = True
     status: Status = Status.WAITING
     slot: int = -1
     prompt: Prompt | None = None
-    prefilled: int = 0  # prompt positions whose keys and values are in the slot
+    prefilled: int = 0  # positions, of the prompt and of frames drawn before, whose keys and values are in the slot
     primed: int = 0  # reference frames the codec decoder has been moved past
+    codec_past: tuple[Tensor, ...] | None = None  # the codec's, while the sequence waits for a slot once more
     codes: list[list[int]] = field(default_factory=list)
     next_code: int = -1  # code 0 of the frame to come
     decoded: int = 0  # frames turned into samples
@@ -48,6 +52,21 @@ class Sequence:
     submitted_at: float = field(default_factory=time.monotonic)
     admitted_at: float | None = None
     first_chunk_at: float | None = None
+    deadline: float = field(init=False)  # on the monotonic clock
+
+    def __post_init__(self) -> None:
+        timeout = self.request.timeout_s
+        self.deadline = math.inf if timeout is None else self.submitted_at + timeout
+
+    @property
+    def priority(self) -> Priority:
+        """Its class."""
+        return self.request.priority
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it is in a slot."""
+        return self.status in (Status.PREFILLING, Status.RUNNING)
 
     @property
     def frames(self) -> int:
@@ -64,11 +83,6 @@ class Sequence:
     def reference_codes(self) -> Codes | None:
         """Codes the utterance continues."""
         return None if self.request.voice is None else self.request.voice.reference_codes
-
-    def past_deadline(self, now: float) -> bool:
-        """Whether the request's own deadline has passed."""
-        timeout = self.request.timeout_s
-        return timeout is not None and now - self.submitted_at > timeout
 
     @property
     def has_emitted(self) -> bool:

@@ -28,6 +28,13 @@ class FinishReason(StrEnum):
     ERROR = "error"  # this sequence failed
 
 
+class Priority(StrEnum):
+    """Who goes first. First come, first served within each."""
+
+    INTERACTIVE = "interactive"  # somebody waits for it
+    BATCH = "batch"  # moves on only while nothing interactive does, and gives up its slot to what is
+
+
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not (math.isfinite(value) and low <= value <= high):
         raise InvalidRequestError(name, f"{value} is outside {low} to {high}")
@@ -113,6 +120,9 @@ class SynthesisRequest:
     text_at_once: bool | None = None
     timeout_s: float | None = None  # deadline from submission; None: none
     whole: bool = False  # deliver one chunk at the end, so that a runaway can still be drawn again
+    priority: Priority = Priority.INTERACTIVE
+    begun: bool = False  # goes on with a text whose beginning was spoken: first in its class, and never refused
+    text_after: int = 0  # characters that follow in requests of their own, for those who ask how long it will take
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -124,6 +134,15 @@ class SynthesisRequest:
             raise InvalidRequestError("timeout_s", f"{self.timeout_s} is not a positive number of seconds")
         if self.voice is not None and (self.speaker is not None or self.description is not None):
             raise InvalidRequestError("voice", "a cloned voice takes neither a speaker nor a description")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What is said of a request when it is queued."""
+
+    seed: int  # the one it is drawn from
+    queue_position: int = 0  # 1: next; 0: it starts at once
+    eta_s: float = 0.0  # predicted seconds until it starts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

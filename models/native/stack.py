@@ -59,6 +59,8 @@ class NativeStack:
     it. One thread at a time may use a stack.
     """
 
+    piecewise = True
+
     def __init__(
         self,
         dimensions: StackDimensions,

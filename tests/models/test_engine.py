@@ -15,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import (
-    AudioChunk,
     EngineClosedError,
-    Finished,
     FinishReason,
     GenerationError,
     InvalidRequestError,
@@ -33,8 +31,7 @@ from models.runner import FrameStep, Runner
 from models.scheduler import ChunkPolicy
 from models.sequence import Sequence
 from models.types import Codes, Samples, SpeechEvent
-
-TEXTS = ("Hi.", "Hello, this is a test.", "A somewhat longer sentence, which goes on for a little while.")
+from tests.models.engine_client import TEXTS, Recorder, becomes_idle, speech_request
 
 
 @pytest.fixture(scope="module")
@@ -44,58 +41,8 @@ def engine(tiny_checkpoint: Callable[[str], Path]) -> Iterator[SpeechEngine]:
     engine.close()
 
 
-def _voice(engine: SpeechEngine, number: int) -> VoicePrompt:
-    random = np.random.default_rng(number)
-    embedding = random.standard_normal(engine.info.speaker_embedding_size).astype(np.float32)
-    if number % 3 == 0:
-        return VoicePrompt(embedding)
-    return VoicePrompt(embedding, random.integers(0, 512, (5 + 20 * (number % 3), 16)), "What the clip says.")
-
-
-def _request(engine: SpeechEngine, number: int, frames: int = 12) -> SynthesisRequest:
-    return SynthesisRequest(
-        TEXTS[number % len(TEXTS)],
-        voice=_voice(engine, number % 5),
-        text_at_once=[None, True, False][number % 3],
-        sampling=Sampling(seed=number, top_k=0 if number % 4 == 0 else 50, top_p=0.9 if number % 2 else 1.0),
-        max_frames=frames,
-    )
-
-
-class _Recorder:
-    """A listener that keeps what it hears and waits for the end."""
-
-    def __init__(self) -> None:
-        self.chunks: list[AudioChunk] = []
-        self.ends: list[Finished] = []
-        self.first = threading.Event()
-        self._done = threading.Event()
-
-    def __call__(self, event: SpeechEvent) -> None:
-        if isinstance(event, Finished):
-            self.ends.append(event)
-            self._done.set()
-        else:
-            self.chunks.append(event)
-            self.first.set()
-
-    def wait(self) -> Finished:
-        assert self._done.wait(60), "no end within a minute"
-        return self.ends[0]
-
-
-def _idle(engine: SpeechEngine) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        status = engine.status()
-        if status.slots_used == 0 and status.waiting == 0:
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def test_a_seed_gives_the_same_codes_alone_and_in_company(engine: SpeechEngine) -> None:
-    requests = [_request(engine, number, frames=6 + number) for number in range(6)]
+    requests = [speech_request(engine, number, frames=6 + number) for number in range(6)]
     alone = [engine.generate_codes(request) for request in requests]
     answers: dict[int, Codes] = {}
 
@@ -148,7 +95,7 @@ def test_any_mix_gives_each_request_what_it_gets_alone(
 ) -> None:
     asking: list[_Asking] = []
     for number, frames, pause, fate in mix:
-        request = replace(_request(engine, number, frames), request_id=uuid.uuid4().hex)
+        request = replace(speech_request(engine, number, frames), request_id=uuid.uuid4().hex)
         time.sleep(pause)
         asking.append(_Asking(engine, replace(request, timeout_s=0.03) if fate == "deadline" else request))
         if fate == "abort":
@@ -161,11 +108,11 @@ def test_any_mix_gives_each_request_what_it_gets_alone(
         if thread.codes is not None:
             alone = engine.generate_codes(replace(thread.request, timeout_s=None))
             np.testing.assert_array_equal(thread.codes, alone)
-    assert _idle(engine)
+    assert becomes_idle(engine)
 
 
 def test_streamed_and_whole_audio_are_the_same(engine: SpeechEngine) -> None:
-    request = _request(engine, 1, frames=30)
+    request = speech_request(engine, 1, frames=30)
     stream = engine.stream(request)
     chunks = list(stream)
     assert stream.finished is not None
@@ -175,7 +122,7 @@ def test_streamed_and_whole_audio_are_the_same(engine: SpeechEngine) -> None:
 
 
 def test_a_drawn_seed_is_reported_and_can_be_used_again(engine: SpeechEngine) -> None:
-    request = replace(_request(engine, 2), sampling=Sampling())
+    request = replace(speech_request(engine, 2), sampling=Sampling())
     stream = engine.stream(request)
     first = np.concatenate(list(stream))
     assert stream.finished is not None
@@ -185,11 +132,11 @@ def test_a_drawn_seed_is_reported_and_can_be_used_again(engine: SpeechEngine) ->
 
 
 def test_a_late_short_request_does_not_wait_for_a_long_one(engine: SpeechEngine) -> None:
-    long, short = _Recorder(), _Recorder()
-    request = _request(engine, 0, frames=750)  # 60 s
+    long, short = Recorder(), Recorder()
+    request = speech_request(engine, 0, frames=750)  # 60 s
     engine.submit(replace(request, sampling=Sampling(seed=5)), long)
     assert long.first.wait(30)
-    engine.submit(_request(engine, 3, frames=25), short)  # 2 s
+    engine.submit(speech_request(engine, 3, frames=25), short)  # 2 s
     short.wait()
     still_running = not long.ends
     engine.abort(request.request_id)
@@ -199,8 +146,8 @@ def test_a_late_short_request_does_not_wait_for_a_long_one(engine: SpeechEngine)
 
 def test_abort_is_safe_at_every_moment(engine: SpeechEngine) -> None:
     engine.abort("never heard of")
-    recorders = [_Recorder() for _ in range(7)]
-    requests = [_request(engine, number, frames=200) for number in range(7)]
+    recorders = [Recorder() for _ in range(7)]
+    requests = [speech_request(engine, number, frames=200) for number in range(7)]
     for request, recorder in zip(requests, recorders, strict=True):
         engine.submit(request, recorder)  # more than there are slots: some wait
     for request in reversed(requests):
@@ -208,32 +155,32 @@ def test_abort_is_safe_at_every_moment(engine: SpeechEngine) -> None:
         engine.abort(request.request_id)
     assert all(recorder.wait().reason is FinishReason.CANCELLED for recorder in recorders)
     engine.abort(requests[0].request_id)
-    assert _idle(engine)
+    assert becomes_idle(engine)
 
 
 def test_the_engines_own_deadline_ends_a_request(engine: SpeechEngine) -> None:
-    recorder = _Recorder()
-    engine.submit(replace(_request(engine, 1, frames=400), timeout_s=0.02), recorder)
+    recorder = Recorder()
+    engine.submit(replace(speech_request(engine, 1, frames=400), timeout_s=0.02), recorder)
     finished = recorder.wait()
     assert finished.reason is FinishReason.DEADLINE
     assert finished.total_s < 5
 
 
 def test_leaving_a_stream_early_frees_its_slot(engine: SpeechEngine) -> None:
-    for _ in engine.stream(_request(engine, 4, frames=400)):
+    for _ in engine.stream(speech_request(engine, 4, frames=400)):
         break
-    assert _idle(engine)
+    assert becomes_idle(engine)
 
 
 def test_a_listener_that_raises_costs_only_its_own_request(engine: SpeechEngine) -> None:
     def bad(_: SpeechEvent) -> None:
         raise ValueError("not today")
 
-    good = _Recorder()
-    engine.submit(_request(engine, 1, frames=30), bad)
-    engine.submit(_request(engine, 2, frames=10), good)
+    good = Recorder()
+    engine.submit(speech_request(engine, 1, frames=30), bad)
+    engine.submit(speech_request(engine, 2, frames=10), good)
     assert good.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
-    assert _idle(engine)
+    assert becomes_idle(engine)
 
 
 def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
@@ -247,13 +194,13 @@ def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
         return build(self, request)
 
     monkeypatch.setattr(PromptBuilder, "build", broken)
-    bad, good = _Recorder(), _Recorder()
-    engine.submit(replace(_request(engine, 1), text="broken"), bad)
-    engine.submit(_request(engine, 2, frames=10), good)
+    bad, good = Recorder(), Recorder()
+    engine.submit(replace(speech_request(engine, 1), text="broken"), bad)
+    engine.submit(speech_request(engine, 2, frames=10), good)
     finished = bad.wait()
     assert (finished.reason, finished.error) == (FinishReason.ERROR, "MemoryError: no memory for this one")
     assert good.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
-    assert _idle(engine)
+    assert becomes_idle(engine)
     assert engine.healthy()
 
 
@@ -261,7 +208,7 @@ def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
 def test_numbers_that_are_not_finite_end_their_own_sequence(
     where: str, engine: SpeechEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poisoned, healthy = _Recorder(), _Recorder()
+    poisoned, healthy = Recorder(), Recorder()
     frame_step, speak = Runner.frame_step, Runner.speak
 
     def poison_frame(self: Runner, batch: list[Sequence]) -> FrameStep:
@@ -274,8 +221,8 @@ def test_numbers_that_are_not_finite_end_their_own_sequence(
         return [row * np.nan if s.listener is poisoned else row for s, row in zip(batch, samples, strict=True)]
 
     monkeypatch.setattr(Runner, *(("frame_step", poison_frame) if where == "hidden" else ("speak", poison_samples)))
-    engine.submit(replace(_request(engine, 0, frames=50), sampling=Sampling(seed=5)), poisoned)
-    engine.submit(_request(engine, 2, frames=10), healthy)
+    engine.submit(replace(speech_request(engine, 0, frames=50), sampling=Sampling(seed=5)), poisoned)
+    engine.submit(speech_request(engine, 2, frames=10), healthy)
     finished = poisoned.wait()
     assert finished.reason is FinishReason.ERROR
     assert finished.error is not None
@@ -302,21 +249,21 @@ def test_what_cannot_be_spoken_is_refused_before_it_is_queued(
 ) -> None:
     before = engine.status().requests
     with pytest.raises(InvalidRequestError) as error:
-        engine.submit(replace(_request(engine, 1), **changes), lambda _: None)  # pyright: ignore[reportArgumentType]
+        engine.submit(replace(speech_request(engine, 1), **changes), lambda _: None)  # pyright: ignore[reportArgumentType]
     assert error.value.field == field
     assert engine.status().requests == before
 
 
 def test_close_answers_everybody(tiny_checkpoint: Callable[[str], Path]) -> None:
     engine = load_engine(tiny_checkpoint("base"), "fp32", threads=1, slots=1, max_positions=512)
-    recorders = [_Recorder() for _ in range(3)]
+    recorders = [Recorder() for _ in range(3)]
     for number, recorder in enumerate(recorders):
-        engine.submit(_request(engine, number, frames=300), recorder)
+        engine.submit(speech_request(engine, number, frames=300), recorder)
     engine.close()
     assert all(recorder.wait().reason is FinishReason.CANCELLED for recorder in recorders)
     assert not engine.healthy()
     with pytest.raises(EngineClosedError):
-        engine.submit(_request(engine, 0), recorders[0])
+        engine.submit(speech_request(engine, 0), recorders[0])
 
 
 def test_a_runaway_is_drawn_again_once_and_then_cut(tiny_checkpoint: Callable[[str], Path]) -> None:
@@ -324,8 +271,8 @@ def test_a_runaway_is_drawn_again_once_and_then_cut(tiny_checkpoint: Callable[[s
     options: dict[str, Any] = {"threads": 1, "slots": 2, "max_positions": 512, "runaway": limits}
     engine = load_engine(tiny_checkpoint("base"), "fp32", **options)
     try:
-        request = replace(_request(engine, 0, frames=300), sampling=Sampling(seed=5), request_id="whole", whole=True)
-        whole, streamed = _Recorder(), _Recorder()
+        request = replace(speech_request(engine, 0, frames=300), sampling=Sampling(seed=5), whole=True)
+        whole, streamed = Recorder(), Recorder()
         engine.submit(request, whole)
         assert whole.wait().retried
         assert whole.wait().reason is FinishReason.RUNAWAY
@@ -347,8 +294,8 @@ def test_chunks_grow_from_first_to_largest(tiny_checkpoint: Callable[[str], Path
     }
     engine = load_engine(tiny_checkpoint("base"), "fp32", **options)
     try:
-        recorder = _Recorder()
-        engine.submit(replace(_request(engine, 0, frames=20), sampling=Sampling(seed=5)), recorder)
+        recorder = Recorder()
+        engine.submit(replace(speech_request(engine, 0, frames=20), sampling=Sampling(seed=5)), recorder)
         recorder.wait()
     finally:
         engine.close()

@@ -39,6 +39,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
         name=model.id,
         num_replicas=1,
         max_ongoing_requests=model.max_ongoing_requests,
+        max_queued_requests=model.max_ongoing_requests,  # while there is no replica to decide
         graceful_shutdown_timeout_s=model.drain_s,
         health_check_period_s=5.0,
         health_check_timeout_s=30.0,

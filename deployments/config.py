@@ -21,6 +21,7 @@ EMBEDDED_NOTICE = (
     f"{WEIGHTS_VARIABLE} to hub, or to a folder that holds the published checkpoints"
 )
 APP_NAME = "tts"
+ROOM_FOR_QUESTIONS = 32  # requests in a replica that are no utterances of their own: refusals, reports, joined ones
 
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
 Checkpoint = Literal[
@@ -55,8 +56,13 @@ class ModelConfig(Settings):
     slots: PositiveInt = 8  # utterances that are computed together
     max_positions: PositiveInt = 2048  # of one utterance: prompt and frames, 12.5 of which are a second
     max_frames: PositiveInt = 1500  # of a request that names no limit
-    max_ongoing_requests: PositiveInt = 100  # requests that may wait or run in the replica at once
+    max_waiting: PositiveInt = 32  # utterances that may wait for a slot, in each class; more are refused
     drain_s: PositiveFloat = 60.0  # how long a stopping replica may finish what it has begun
+
+    @property
+    def max_ongoing_requests(self) -> int:
+        """Requests that Ray Serve lets into the replica: the engine decides, so all it may accept and then some."""
+        return self.slots + 2 * self.max_waiting + ROOM_FOR_QUESTIONS
 
     @property
     def kind(self) -> Kind:

@@ -5,8 +5,9 @@ the log.
 """
 
 import logging
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,6 +17,7 @@ from models import (
     EngineClosedError,
     GenerationError,
     InvalidRequestError,
+    OverloadedError,
     SpeechError,
 )
 from voices import (
@@ -83,6 +85,7 @@ class Answer:
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"
 _RETRY_AFTER_S = 5
+_LONGEST_RETRY_AFTER_S = 120  # OpenAI's client waits no longer
 _ANSWERS: dict[type[Exception], Answer] = {
     InvalidRequestError: Answer(400, _INVALID),
     ReferenceAudioError: Answer(400, _INVALID, "invalid_reference_audio"),
@@ -96,6 +99,7 @@ _ANSWERS: dict[type[Exception], Answer] = {
     VoiceBrokenError: Answer(409, _INVALID, "voice_broken"),
     BodyTooLargeError: Answer(413, _INVALID, "body_too_large"),
     MediaTypeError: Answer(415, _INVALID, "unsupported_media_type"),
+    OverloadedError: Answer(429, "rate_limit_error", "overloaded", _RETRY_AFTER_S),
     GenerationError: Answer(500, _SERVER, "generation_failed"),
     VoiceStorageError: Answer(503, _SERVER, "voice_storage_failed", _RETRY_AFTER_S),
     EngineClosedError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),
@@ -108,11 +112,12 @@ _PARAMETERS: dict[type[Exception], str] = {VoiceNotFoundError: "voice", ModelNot
 
 
 def answer_for(error: Exception) -> Answer:
-    """The nearest ancestor's row of the table."""
-    for kind in type(error).__mro__:
-        if kind in _ANSWERS:
-            return _ANSWERS[kind]
-    return _OPAQUE
+    """The nearest ancestor's row of the table, with what the error itself knows of another try."""
+    answer = next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), _OPAQUE)
+    if isinstance(error, OverloadedError):
+        seconds = min(_LONGEST_RETRY_AFTER_S, max(1, math.ceil(error.retry_after_s)))
+        return replace(answer, retry_after_s=seconds)
+    return answer
 
 
 def parameter_of(error: Exception) -> str | None:

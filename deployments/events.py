@@ -2,21 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from models import AudioChunk, Finished
+from models import Accepted, AudioChunk, Finished
 from models.types import SpeechEvent
 
 MAX_CHUNK_FRAMES = 6  # 480 ms: streams have no backpressure, so their pieces stay between 80 and 500 ms
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The engine has queued the request; `seed` is the one it will use."""
-
-    seed: int
 
 
 ServerEvent = Accepted | SpeechEvent

@@ -5,14 +5,16 @@ from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.errors import ModelUnavailableError
 from deployments.events import ServerEvent
 from deployments.model_server import ModelReport
-from models import EngineInfo, SynthesisRequest, VoicePrompt
+from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
+
+BACK_PRESSURE_RETRY_S = 5.0  # Ray Serve does not say how long its queue is
 
 
 class ModelClient(Protocol):
@@ -29,11 +31,14 @@ class ModelClient(Protocol):
 
 @contextmanager
 def _without_ray():
-    """Errors of the replica's code as they were raised there; a replica that is gone as ModelUnavailableError."""
+    """Errors of the replica's code as they were raised there; a replica that is gone as ModelUnavailableError, a
+    queue before it that is full as OverloadedError."""
     try:
         yield
     except RayTaskError as error:
         raise error.cause from None
+    except BackPressureError as error:
+        raise OverloadedError("more requests wait for the model than may", BACK_PRESSURE_RETRY_S) from error
     except (RayError, RayServeException) as error:
         raise ModelUnavailableError(f"the model is not available just now ({type(error).__name__})") from error
 

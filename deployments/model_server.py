@@ -50,6 +50,7 @@ def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngin
         precision=model.precision,
         threads=model.threads or len(os.sched_getaffinity(0)),  # never OpenMP's default: Ray sets it to num_cpus
         slots=model.slots,
+        max_waiting=model.max_waiting,
         max_positions=model.max_positions,
         max_frames=model.max_frames,
     )

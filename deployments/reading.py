@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
-from deployments.events import Accepted, EventBridge, ServerEvent
+from deployments.events import EventBridge, ServerEvent
 from models import AudioChunk, Finished, FinishReason, SpeechEngine, SynthesisRequest
 from models.passages import split_passages
 from models.seeds import derived_seed
@@ -35,8 +35,8 @@ class Reading:
                 self._current = part.request_id
                 accepted = self._engine.submit(part, bridge)
                 if seed is None:
-                    seed = accepted
-                    yield Accepted(seed)
+                    seed = accepted.seed
+                    yield accepted
                 async for event in bridge.events():
                     if isinstance(event, AudioChunk):
                         yield replace(event, first_frame=event.first_frame + sum(end.frames for end in ends))
@@ -63,7 +63,7 @@ class Reading:
         if timeout is not None:
             timeout = max(1e-3, timeout - (time.monotonic() - self._began))
         name = f"{request.request_id}-{number}"
-        return replace(part, sampling=sampling, max_frames=left, timeout_s=timeout, request_id=name)
+        return replace(part, sampling=sampling, max_frames=left, timeout_s=timeout, request_id=name, begun=True)
 
 
 def _parts(request: SynthesisRequest, longest: int) -> list[SynthesisRequest]:
@@ -71,7 +71,9 @@ def _parts(request: SynthesisRequest, longest: int) -> list[SynthesisRequest]:
     if len(passages) == 1:
         return [request]
     spoken = [passage for passage in passages if any(character.isalnum() for character in passage)]
-    return [replace(request, text=passage) for passage in spoken or passages[:1]]
+    lengths = [len(passage) for passage in spoken]
+    parts = [replace(request, text=text, text_after=sum(lengths[at + 1 :])) for at, text in enumerate(spoken)]
+    return parts or [replace(request, text=passages[0])]
 
 
 def _joined(ends: Sequence[Finished]) -> Finished:

@@ -33,7 +33,9 @@ def _headers(speech: Speech, delivery: Delivery) -> dict[str, str]:
     headers = {
         "X-Sample-Rate": str(speech.sample_rate),
         "X-Model": speech.model_id,
-        "X-Seed": str(speech.seed),
+        "X-Seed": str(speech.accepted.seed),
+        "X-Queue-Position": str(speech.accepted.queue_position),
+        "X-ETA-Seconds": f"{speech.accepted.eta_s:.2f}",
     }
     if delivery.voice is not None:
         headers["X-Voice"] = delivery.voice
@@ -67,7 +69,7 @@ def _speech_json(speech: Speech, delivery: Delivery, audio: bytes) -> SpeechJson
         model=speech.model_id,
         voice=delivery.voice,
         rtf=round(speech.real_time_factor, 3),
-        seed=speech.seed,
+        seed=speech.accepted.seed,
         finish_reason=speech.finished.reason,
     )
 
@@ -121,7 +123,7 @@ async def _events(speech: Speech, encoder: AudioEncoder) -> AsyncIterator[bytes]
     assert speech.finished is not None
     spoken, prompt = speech.finished.frames, speech.finished.prompt_tokens
     usage = {"input_tokens": prompt, "output_tokens": spoken, "total_tokens": prompt + spoken}
-    yield _event({"type": "speech.audio.done", "usage": usage})
+    yield _event({"type": "speech.audio.done", "usage": usage, "finish_reason": speech.finished.reason})
 
 
 def _event(content: dict[str, object]) -> bytes:

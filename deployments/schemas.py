@@ -6,9 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 AudioFormat = Literal["wav", "pcm", "mp3", "opus", "flac"]
 StreamFormat = Literal["audio", "sse"]
+PriorityName = Literal["interactive", "batch"]
 TaskType = Literal["Base", "CustomVoice", "VoiceDesign"]
 VoiceKindName = Literal["cloned", "designed", "builtin", "broken"]
 ModelState = Literal["loading", "ready", "failed"]
+
+
+PRIORITY = "batch: computed only while nothing interactive is there to do; the audio is the same"
 
 
 class Wire(BaseModel):
@@ -46,6 +50,7 @@ class UtteranceBody(Wire):
     seed: int | None = Field(None, description="same seed, same audio; left out: drawn and told in X-Seed")
     sampling: SamplingBody | None = None
     timeout_s: float | None = Field(None, description="deadline in seconds")
+    priority: PriorityName = Field(default="interactive", description=PRIORITY)
 
 
 class SynthesizeBody(UtteranceBody):
@@ -77,7 +82,7 @@ class VoiceId(Wire):
 
 
 class SpeechBody(Wire):
-    """POST /v1/audio/speech: OpenAI's fields, then the extensions of vllm-omni."""
+    """POST /v1/audio/speech: OpenAI's fields, then the extensions of vllm-omni, then this project's."""
 
     input: str
     model: str
@@ -100,6 +105,7 @@ class SpeechBody(Wire):
     repetition_penalty: float | None = None
     instruct: str | None = Field(None, description="alias of instructions")
     speaker: str | None = Field(None, description="alias of voice")
+    priority: PriorityName = Field(default="interactive", description=PRIORITY)
 
 
 class VoiceUploadBody(Wire):
@@ -203,7 +209,11 @@ class ModelStatus(Shown):
     instructions: str | None = None
     slots: int | None = None
     slots_used: int | None = None
-    queue: int | None = None
+    queue: int | None = Field(default=None, description="utterances that wait for a slot")
+    queue_batch: int | None = Field(default=None, description="of those, the batch class's")
+    queued_audio_seconds: float | None = Field(default=None, description="audio still to be made, as expected")
+    rejected: int | None = Field(default=None, description="requests answered 429")
+    preempted: int | None = Field(default=None, description="times that batch work gave up its slot")
     rtf: float | None = None
     requests: int | None = None
     failures: int | None = None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from deployments.config import ModelConfig
 from deployments.errors import DeadlinePassedError
-from deployments.events import Accepted, ServerEvent
+from deployments.events import ServerEvent
 from deployments.model_client import ModelClient
 from deployments.validation import check_language, raise_for_failure
-from models import AudioChunk, EngineInfo, Finished, GenerationError, SynthesisRequest
+from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SynthesisRequest
 from models.types import Samples
 
 GRACE_S = 5.0  # the engine keeps the deadline; this much later the ingress stops waiting for it to say so
@@ -32,7 +32,7 @@ class Speech:
     def __init__(self, route: Route, events: AsyncGenerator[ServerEvent], timeout_s: float | None) -> None:
         self.model_id = route.config.id
         self.sample_rate = route.info.sample_rate
-        self.seed = 0  # known once the engine has accepted
+        self.accepted = Accepted(seed=0)  # known once the engine has said so
         self.finished: Finished | None = None
         self.seconds = 0.0  # of audio so far
         self._events = events
@@ -49,7 +49,7 @@ class Speech:
         """Wait for the first samples. Raises whatever keeps them from coming: no headers have gone out yet."""
         accepted = await self._next_event()
         assert isinstance(accepted, Accepted), "a model server first says that it has accepted"
-        self.seed = accepted.seed
+        self.accepted = accepted
         self._first = await self._next_chunk()
 
     async def __aiter__(self) -> AsyncIterator[Samples]:

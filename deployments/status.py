@@ -10,7 +10,7 @@ from deployments.config import EMBEDDED_NOTICE, AppConfig, ModelConfig
 from deployments.model_server import ModelReport
 from deployments.router import Router
 from deployments.schemas import HealthBody, ModelState, ModelStatus, NodeStatus, StatusBody
-from models import SpeechError
+from models import OverloadedError, SpeechError
 
 REPORT_TIMEOUT_S = 2.0
 BUSY_S = 30.0  # a model that answered so lately and does not now is busy, not gone
@@ -62,11 +62,11 @@ class StatusService:
         try:
             async with asyncio.timeout(REPORT_TIMEOUT_S):
                 report = await self._router.clients[model.id].report()
-        except SpeechError:
-            return None
-        except TimeoutError:
+        except (TimeoutError, OverloadedError):
             seen, report = self._last.get(model.id, (float("-inf"), None))
             return report if time.monotonic() - seen < BUSY_S else None
+        except SpeechError:
+            return None
         self._last[model.id] = (time.monotonic(), report)
         return report
 
@@ -84,6 +84,10 @@ def _loaded(report: ModelReport) -> dict[str, object]:
         "slots": report.info.slots,
         "slots_used": report.status.slots_used,
         "queue": report.status.waiting,
+        "queue_batch": report.status.waiting_batch,
+        "queued_audio_seconds": round(report.status.queued_audio_seconds, 2),
+        "rejected": report.status.rejected,
+        "preempted": report.status.preempted,
         "rtf": report.status.real_time_factor,
         "requests": report.status.requests,
         "failures": report.status.failures,

@@ -16,6 +16,7 @@ from models import (
     FinishReason,
     GenerationError,
     InvalidRequestError,
+    Priority,
     Sampling,
     SynthesisRequest,
 )
@@ -38,6 +39,7 @@ def utterance(body: UtteranceBody, config: AppConfig) -> SynthesisRequest:
         sampling=_sampling(body.sampling, body.seed),
         timeout_s=_timeout(body.timeout_s, config),
         whole=not body.stream,
+        priority=Priority(body.priority),
     )
 
 
@@ -63,6 +65,7 @@ def openai_utterance(body: SpeechBody, config: AppConfig) -> SynthesisRequest:
         max_frames=body.max_new_tokens,
         timeout_s=config.default_timeout_s,
         whole=not body.stream,
+        priority=Priority(body.priority),
     )
 
 

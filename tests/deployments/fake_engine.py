@@ -1,7 +1,7 @@
 """An engine that keeps the promise of `models.engine_api.SpeechEngine` without computing: sines from a thread.
 
 The text says what happens to a request: "[frames 3]", "[fail 2]" (after two frames), "[forever]", "[deadline]",
-"[whole]" (one chunk at the end), "[crash]" (an error outside the tree).
+"[whole]" (one chunk at the end), "[crash]" (an error outside the tree), "[overloaded]" (refused), "[queued]" (third).
 """
 
 import re
@@ -13,6 +13,7 @@ import numpy as np
 
 from deployments.config import AppConfig, ModelConfig
 from models import (
+    Accepted,
     AudioChunk,
     EngineClosedError,
     EngineInfo,
@@ -21,6 +22,7 @@ from models import (
     FinishReason,
     InvalidRequestError,
     MemoryReport,
+    OverloadedError,
     Sampling,
     SpeechStream,
     SynthesisRequest,
@@ -49,6 +51,7 @@ class FakeEngine:
         self.requests: list[SynthesisRequest] = []
         self.encoded: list[tuple[float, str | None]] = []  # seconds and transcript
         self.aborted: set[str] = set()
+        self.extended: list[tuple[str, float | None]] = []
         self.is_healthy = True
         self.closed = threading.Event()
         self.info = EngineInfo(
@@ -60,18 +63,23 @@ class FakeEngine:
         self._finished = 0
         self._active: set[str] = set()
 
-    def submit(self, request: SynthesisRequest, listener: Listener) -> int:
+    def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
         if "[reject]" in request.text:
             raise InvalidRequestError("max_frames", "the engine says no")
         if "[crash]" in request.text:
             raise RuntimeError("secret inside")
+        if "[overloaded]" in request.text:
+            raise OverloadedError("too much is waiting", 7.2)
         if self.closed.is_set():
             raise EngineClosedError("closed")
         self.requests.append(request)
         self._active.add(request.request_id)
         seed = 7 if request.sampling is None or request.sampling.seed is None else request.sampling.seed
         threading.Thread(target=self._speak, args=(request, listener, seed), daemon=True).start()
-        return seed
+        return Accepted(seed, 3, 1.5) if "[queued]" in request.text else Accepted(seed)
+
+    def extend(self, request_id: str, timeout_s: float | None) -> None:
+        self.extended.append((request_id, timeout_s))
 
     def abort(self, request_id: str) -> None:
         if request_id in self._active:

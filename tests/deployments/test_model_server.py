@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from deployments.errors import DeadlinePassedError
-from deployments.events import MAX_CHUNK_FRAMES, Accepted, regroup
+from deployments.events import MAX_CHUNK_FRAMES, regroup
 from deployments.model_server import ModelServer
-from models import AudioChunk, EngineClosedError, Finished, FinishReason, GenerationError, SynthesisRequest
+from models import Accepted, AudioChunk, EngineClosedError, Finished, FinishReason, GenerationError, SynthesisRequest
 from tests.deployments.fake_engine import SAMPLES_PER_FRAME, FakeEngine, frame
 from tests.deployments.helpers import make_config
 

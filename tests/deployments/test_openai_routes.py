@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.audio_encoder import to_int16
+from models import Priority
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame
 from tests.deployments.helpers import App, make_clip, make_config
 
@@ -49,7 +50,13 @@ def test_events_hold_the_audio_and_then_the_usage(app: App) -> None:
     assert done == {
         "type": "speech.audio.done",
         "usage": {"input_tokens": 11, "output_tokens": DEFAULT_FRAMES, "total_tokens": 11 + DEFAULT_FRAMES},
+        "finish_reason": "eos",
     }
+
+
+def test_overload_is_told_before_any_event(app: App) -> None:
+    answer = app.http.post(SPEECH, json={**BODY, "input": "[overloaded]", "stream_format": "sse"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "8")
 
 
 def test_events_that_break_off_end_with_an_error(app: App) -> None:
@@ -101,13 +108,14 @@ def test_instructions_design_a_voice_or_add_to_a_designed_one(app: App) -> None:
 def test_extensions_reach_the_engine(app: App) -> None:
     body = {
         "model": "tts-1", "input": "Hello.", "speaker": "alloy", "language": "English", "task_type": "Base", "seed": 3,
-        "max_new_tokens": 40, "temperature": 0.2, "top_k": 5, "top_p": 0.5, "repetition_penalty": 1.2,
+        "priority": "batch", "max_new_tokens": 40, "temperature": 0.2, "top_k": 5, "top_p": 0.5,
+        "repetition_penalty": 1.2,
     }  # fmt: skip
     assert app.http.post(SPEECH, json=body).headers["x-seed"] == "3"
     [request] = app.engines["base-small-bf16"].requests
     sampling = request.sampling
     assert sampling is not None
-    assert (request.language, request.max_frames) == ("english", 40)
+    assert (request.language, request.max_frames, request.priority) == ("english", 40, Priority.BATCH)
     assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.repetition_penalty) == (0.2, 5, 0.5, 1.2)
 
 

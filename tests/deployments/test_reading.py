@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from deployments.events import Accepted, ServerEvent
+from deployments.events import ServerEvent
 from deployments.reading import Reading
-from models import AudioChunk, Finished, FinishReason, InvalidRequestError, Sampling, SynthesisRequest
+from models import Accepted, AudioChunk, Finished, FinishReason, InvalidRequestError, Sampling, SynthesisRequest
 from tests.deployments.fake_engine import FakeEngine
 
 TEXT = "[frames 5] one two. [frames 3] three four. [frames 7] five."
@@ -60,6 +60,15 @@ def test_limits_are_those_of_the_whole() -> None:
     assert [asked.max_frames for asked in engine.requests] == [7, 2]
     assert engine.requests[1].timeout_s is not None
     assert engine.requests[1].timeout_s < 50
+
+
+def test_what_follows_is_announced_and_what_has_begun_is_not_refused() -> None:
+    engine = FakeEngine("base")
+    _read(engine, SynthesisRequest(TEXT))
+    first, second, third = engine.requests
+    assert [asked.begun for asked in engine.requests] == [False, True, True]
+    assert (second.text_after, third.text_after) == (len(third.text), 0)
+    assert first.text_after == len(second.text) + len(third.text)
 
 
 def test_a_passage_without_letters_is_not_spoken() -> None:

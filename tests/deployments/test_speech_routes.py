@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from deployments.audio_encoder import to_int16
+from deployments.errors import error_response
+from models import OverloadedError, Priority
 from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame
 from tests.deployments.helpers import App
 
@@ -90,10 +92,12 @@ def test_the_request_reaches_the_engine_as_it_was_sent(app: App) -> None:
         "seed": 2**64 - 1,
         "sampling": {"temperature": 0.5, "predictor_top_k": 3},
         "timeout_s": 12,
+        "priority": "batch",
     }
     assert app.http.post(SYNTHESIZE, json=body).status_code == 200
     [request] = app.engines["base-small-fp32"].requests
-    assert (request.text, request.language, request.timeout_s) == ("Guten Tag.", "german", 12)
+    assert (request.text, request.language, request.priority) == ("Guten Tag.", "german", Priority.BATCH)
+    assert request.timeout_s == pytest.approx(12, abs=1)
     assert request.voice is not None
     assert request.voice.is_icl
     assert request.sampling is not None
@@ -144,6 +148,33 @@ def test_a_whole_file_that_fails_is_a_status(app: App, text: str, status: int, c
 def test_a_stream_that_fails_before_its_first_chunk_is_a_status(app: App) -> None:
     answer = app.http.post(SYNTHESIZE, json={"text": "[fail 0]", "voice": "narrator_cloned", "stream": True})
     assert answer.status_code == 500
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_overload_is_told_before_any_header_of_a_stream(app: App, stream: bool) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "[overloaded]", "voice": "narrator_cloned", "stream": stream})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "8")
+    assert answer.json()["error"] == {
+        "message": "too much is waiting", "type": "rate_limit_error", "param": None, "code": "overloaded",
+    }  # fmt: skip
+    assert "x-should-retry" not in answer.headers
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, "1"), (-3.0, "1"), (1.2, "2"), (119.5, "120"), (1e6, "120")])
+def test_another_try_is_suggested_within_two_minutes(seconds: float, told: str) -> None:
+    assert error_response(OverloadedError("full", seconds)).headers["retry-after"] == told
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_place_in_the_queue_is_told(app: App, stream: bool) -> None:
+    for text, place in (("[queued]", ("3", "1.50")), ("Hello.", ("0", "0.00"))):
+        answer = app.http.post(SYNTHESIZE, json={"text": text, "voice": "narrator_cloned", "stream": stream})
+        assert (answer.headers["x-queue-position"], answer.headers["x-eta-seconds"]) == place
+
+
+def test_an_unknown_priority_is_refused(app: App) -> None:
+    answer = app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned", "priority": "urgent"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "priority")
 
 
 def test_a_refusal_of_the_engine_names_its_field(app: App) -> None:

@@ -6,6 +6,7 @@ import pytest
 from deployments import status
 from deployments.errors import ModelUnavailableError
 from deployments.model_server import ModelReport
+from models import OverloadedError
 from tests.deployments.helpers import App, make_config
 
 
@@ -20,6 +21,16 @@ def test_status_tells_every_model_and_that_embedded_weights_babble(app: App) -> 
     assert body["node"]["cores"] >= 1
     assert body["uptime_s"] >= 0
     assert body["version"]
+
+
+def test_a_model_that_is_overrun_with_requests_is_still_ready(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse() -> ModelReport:
+        raise OverloadedError("full", 5.0)
+
+    assert app.http.get("/readyz").status_code == 200
+    for server in app.servers.values():
+        monkeypatch.setattr(server, "report", refuse)
+    assert set(app.http.get("/health").json()["models"].values()) == {"ready"}
 
 
 def test_a_folder_of_weights_needs_no_notice(tmp_path: Path) -> None:

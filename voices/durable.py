@@ -1,21 +1,22 @@
 """Writing so that a crash, at any point, leaves the old or the new and never half of one.
 
 Everything is written beside its destination under a staging name, flushed to the disk and then renamed, which the file
-system does in one piece. What a crash leaves under a staging name is nobody's: `sweep` removes it later.
+system does in one piece. What a crash leaves under a staging name is nobody's: `sweep` removes it later. Writers hold a
+lock on the directory, which ends with their process: whether one still lives is no question of time.
 """
 
 import errno
+import fcntl
 import logging
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 STAGE_PREFIX = ".stage-"
 TRASH_PREFIX = ".trash-"
-STALE_SECONDS = 3600.0  # a writer that still lives is done in far less
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,17 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(directory: Path, kind: int) -> Generator[None]:
+    """Hold a lock on a directory, a shared one or the only one. Raises BlockingIOError where LOCK_NB asks for it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
     finally:
         os.close(descriptor)
 
@@ -44,8 +56,9 @@ def publish_directory(files: Mapping[str, bytes], target: Path) -> None:
     """
     stage = target.parent / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
     try:
-        _write_tree(stage, files)
-        os.rename(stage, target)
+        with _locked(target.parent, fcntl.LOCK_SH):
+            _write_tree(stage, files)
+            os.rename(stage, target)
     except OSError as error:
         shutil.rmtree(stage, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -70,8 +83,9 @@ def replace_file(path: Path, data: bytes, staging: Path) -> None:
     """Write `path`, whole or not at all; `staging` is a directory on the same file system. Raises OSError."""
     stage = staging / f"{STAGE_PREFIX}{uuid.uuid4().hex}"
     try:
-        _write_file(stage, data)
-        os.replace(stage, path)
+        with _locked(staging, fcntl.LOCK_SH):
+            _write_file(stage, data)
+            os.replace(stage, path)
     except OSError:
         stage.unlink(missing_ok=True)
         raise
@@ -87,18 +101,20 @@ def remove_directory(target: Path) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what crashes left behind in `directory`."""
+    """Remove what crashes left behind in `directory`, unless somebody is writing there just now."""
+    _discard_all(directory, TRASH_PREFIX)
+    try:
+        with _locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            _discard_all(directory, STAGE_PREFIX)
+    except BlockingIOError:
+        return  # the next one sweeps
+
+
+def _discard_all(directory: Path, prefix: str) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(TRASH_PREFIX) or (entry.name.startswith(STAGE_PREFIX) and _is_stale(entry)):
+            if entry.name.startswith(prefix):
                 _discard(Path(entry.path))
-
-
-def _is_stale(entry: os.DirEntry[str]) -> bool:
-    try:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS
-    except FileNotFoundError:  # its writer has just finished
-        return False
 
 
 def _discard(path: Path) -> None:

@@ -6,8 +6,9 @@ import os
 import resource
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -86,12 +87,6 @@ def leftovers(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir() if path.name.startswith((".stage", ".trash"))]
 
 
-def age(directory: Path) -> None:
-    """Let an hour pass for what lies in `directory`."""
-    for path in directory.iterdir():
-        os.utime(path, (time.time() - 4000, time.time() - 4000))
-
-
 def test_a_crash_while_creating(tmp_path: Path, clip: bytes) -> None:
     library = VoiceLibrary(tmp_path)
     seen: list[bool] = []
@@ -104,7 +99,6 @@ def test_a_crash_while_creating(tmp_path: Path, clip: bytes) -> None:
             assert voice.prompt(KEY, _missing).is_icl
             voice.reference_audio()
             library.delete(voice.id)
-        age(tmp_path)
         VoiceLibrary(tmp_path)
         assert leftovers(tmp_path) == []
 
@@ -141,7 +135,6 @@ def test_a_crash_while_storing_conditioning(tmp_path: Path) -> None:
         if stored is not None:
             assert_same_prompt(stored, expected)
         shutil.rmtree(tmp_path / ".presets", ignore_errors=True)
-        age(tmp_path)
         VoiceLibrary(tmp_path)
         assert leftovers(tmp_path) == []
 
@@ -174,14 +167,10 @@ def test_everything_is_flushed_before_it_is_published(
     assert flushed == {"voice.json", "reference.flac", "prompt", "conditioning", "stage"}
 
 
-def test_a_fresh_stage_is_somebodys(tmp_path: Path) -> None:
+def test_what_nobody_writes_any_more_is_swept_at_once(tmp_path: Path) -> None:
     (tmp_path / ".stage-1").mkdir()
     (tmp_path / ".trash-1").mkdir()
-    library = VoiceLibrary(tmp_path)
-    assert leftovers(tmp_path) == [".stage-1"]
-    assert library.broken() == ()
-    age(tmp_path)
-    library.create_designed("Anna", "A voice")
+    assert VoiceLibrary(tmp_path).broken() == ()
     assert leftovers(tmp_path) == []
 
 
@@ -253,6 +242,32 @@ def test_of_rivals_one_wins(tmp_path: Path, clip: bytes, rivals: int) -> None:
     prompt = voice.prompt(KEY, _missing)
     assert prompt.reference_text == f"I am {winner.pid}"
     assert [path.name for path in tmp_path.iterdir()] == ["anna"]
+
+
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+def test_whoever_still_writes_is_not_swept_away_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    library = VoiceLibrary(tmp_path)
+    writing, swept = threading.Event(), threading.Event()
+    write = durable._write_tree  # pyright: ignore[reportPrivateUsage]
+
+    def write_slowly(root: Path, files: Mapping[str, bytes]) -> None:
+        write(root, files)
+        writing.set()
+        assert swept.wait(20)
+
+    monkeypatch.setattr(durable, "_write_tree", write_slowly)
+    writer = threading.Thread(target=lambda: library.create_designed("Anna", "A voice"))
+    writer.start()
+    assert writing.wait(20)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    VoiceLibrary(tmp_path)
+    swept.set()
+    writer.join(20)
+    assert VoiceLibrary(tmp_path).get("anna").description == "A voice"
+    assert leftovers(tmp_path) == []
 
 
 def test_a_reader_meets_whole_voices_only(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from deployments.config import AppConfig, ModelConfig
 from deployments.ingress import Ingress
 from deployments.model_server import EngineFactory, ModelServer, load_configured_engine
 
+HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica is noticed at the next check, a sick one at the third
 INGRESS_CPUS = 0.1
 INGRESS_REQUESTS = 1000  # the ingress only waits; what may be refused is decided behind it
 
@@ -27,6 +28,7 @@ def assemble(config: AppConfig, engine_factory: EngineFactory) -> Application:
         name="ingress",
         num_replicas=1,
         max_ongoing_requests=INGRESS_REQUESTS,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_timeout_s=max(model.drain_s for model in config.models),
         ray_actor_options={"num_cpus": INGRESS_CPUS},
     )(serve.ingress()(Ingress))
@@ -41,7 +43,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
         max_ongoing_requests=model.max_ongoing_requests,
         max_queued_requests=model.max_ongoing_requests,  # while there is no replica to decide
         graceful_shutdown_timeout_s=model.drain_s,
-        health_check_period_s=5.0,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=30.0,
         ray_actor_options={"num_cpus": model.num_cpus, "memory": config.budget_bytes(model)},
     )(ModelServer)

@@ -1,8 +1,10 @@
 """The floor under a frame's time: the bytes of weights it must read over the bandwidth of memory."""
 
 from models.architecture import Architecture, StackDimensions
+from models.native_backend import head_precision
+from models.quantization import Precision
 
-_BYTES_A_WEIGHT = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0 + 4 / 64, "nf4": 0.5 + 4 / 64}
+_BYTES_A_WEIGHT = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0 + 2 / 64, "nf4": 0.5 + 2 / 64}  # a scale for 64
 
 
 def _layer_weights(stack: StackDimensions) -> int:
@@ -10,11 +12,15 @@ def _layer_weights(stack: StackDimensions) -> int:
     return stack.layers * stack.hidden * (stack.qkv_rows + mixed + 3 * stack.intermediate)
 
 
-def bytes_per_frame(architecture: Architecture, precision: str) -> float:
-    """Bytes of weights read for one frame: talker once, code predictor once for each of its passes, heads in the
-    checkpoint's bf16 (float32 beside float32 weights)."""
+def talker_bytes(architecture: Architecture, precision: Precision) -> float:
+    """Bytes of weights that one talker step reads, without its head."""
+    return _layer_weights(architecture.talker) * _BYTES_A_WEIGHT[precision]
+
+
+def bytes_per_frame(architecture: Architecture, precision: Precision) -> float:
+    """Bytes of weights read for one frame: talker once, code predictor once for each of its passes, heads included."""
     passes = architecture.code_groups - 1
     talker, predictor = architecture.talker, architecture.predictor
     layers = _layer_weights(talker) + passes * _layer_weights(predictor)
     heads = talker.hidden * talker.vocabulary + passes * predictor.hidden * predictor.vocabulary
-    return layers * _BYTES_A_WEIGHT[precision] + heads * (4.0 if precision == "fp32" else 2.0)
+    return layers * _BYTES_A_WEIGHT[precision] + heads * _BYTES_A_WEIGHT[head_precision(precision)]

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.cold_start import seconds_to_first_sound
 from benchmarks.machine import Machine, describe_machine
+from benchmarks.parts import CODEC_CALLS, PREFILL_POSITIONS
 from benchmarks.upstream_peer import measure_apart
 from benchmarks.weights import benchmark_checkpoint
 
@@ -28,14 +29,22 @@ ROWS = (
 AVX2_ROWS = (("0.6b", "nf4"), ("0.6b", "bf16"), ("1.7b", "nf4"))
 PEERS = (("0.6b", "fp32"), ("0.6b", "bf16"), ("1.7b", "bf16"))
 STREAMS = (1, 4, 8)
+PART_HEADS = ("", "prefill s", "talker ms", "GB/s", "of bandwidth", *(f"codec {s} x {f}" for s, f in CODEC_CALLS))
 AVX2_ENVIRONMENT = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # torch held to it as well
 
 Record = dict[str, Any]
 
 
 def _engine(model: str, precision: str, streams: int, frames: int, *options: str, avx2: bool = False) -> Record:
-    command = [sys.executable, "-m", "benchmarks.engine", "--json", "--model", model, "--precision", precision]
-    command += ["--streams", str(streams), "--frames", str(frames), *options]
+    what = ("--json", "--model", model, "--precision", precision)
+    return _measured(
+        "benchmarks.engine", *what, "--streams", str(streams), "--frames", str(frames), *options, avx2=avx2
+    )
+
+
+def _measured(*command: str, avx2: bool = False) -> Record:
+    """What a benchmark prints last, run in a process of its own."""
+    command = (sys.executable, "-m", *command)
     environment = {**os.environ, **(AVX2_ENVIRONMENT if avx2 else {})}
     print(" ".join(command[2:]), flush=True)
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
@@ -57,6 +66,15 @@ def _own_rows(frames: int) -> list[list[object]]:
         aggregates = [f"{by_streams[streams]['aggregate_rtf']:.2f}" for streams in STREAMS]
         times = (one["ms_per_frame"], bound, one["ttfa_ms"], f"{cold:.1f}")
         rows.append([f"{model} {precision}", *aggregates, *times, one["peak_rss_mb"]])
+    return rows
+
+
+def _part_rows() -> list[list[object]]:
+    rows: list[list[object]] = []
+    for model, precision in ROWS:
+        parts = _measured("benchmarks.parts", "--model", model, "--precision", precision)
+        reading = (parts["talker_ms"], parts["talker_gb_s"], f"{parts['bandwidth_share']:.0%}")
+        rows.append([f"{model} {precision}", parts["prefill_s"], *reading, *parts["codec_ms"]])
     return rows
 
 
@@ -86,6 +104,14 @@ A cold start is from process start to first sound with packed weights in the pag
 ## This engine
 
 {_table(own_heads, own)}
+
+## Its parts
+
+Prefill of {PREFILL_POSITIONS} positions. A talker step of one row with everything between its products: what it reads a
+second, and which share that is of the bandwidth measured in the same run. The codec decoder alone, milliseconds a
+frame of one stream: one stream by one and by twelve frames a call, four and eight streams by one frame.
+
+{_table(PART_HEADS, _part_rows())}
 
 ## This engine, held to AVX2
 

@@ -127,7 +127,8 @@ def _native(checkpoint: Checkpoint, storage: Precision, options: EngineOptions) 
     dimensions, source = checkpoint.architecture.codec, checkpoint.speech_tokenizer.tensor
     tensors = open_packed(
         checkpoint.fingerprint,
-        f"native-codec-{LAYOUT_VERSION}-{storage}",
+        f"native-codec-{storage}",
+        f"{LAYOUT_VERSION}",
         lambda: _releasing(checkpoint.speech_tokenizer, pack_codec(dimensions, source, storage)),
     )
     kernels = Kernels(options.instructions, options.threads)

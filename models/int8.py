@@ -14,7 +14,7 @@ class Int8Weight:
     """A matrix [outputs, inputs] in eight bits a weight: weight = code * scale of its group."""
 
     codes: Tensor  # int8 [outputs, inputs], -127..127
-    scales: Tensor  # float32 [outputs, inputs / 64], rounded up
+    scales: Tensor  # float32 [outputs, inputs / 64], rounded up, each a bfloat16's value
 
     @property
     def nbytes(self) -> int:
@@ -25,7 +25,7 @@ def quantize_int8(weight: Tensor) -> Int8Weight:
     """Quantise a matrix [outputs, inputs] of any floating type."""
     outputs, inputs = weight.shape
     groups = F.pad(weight.float(), (0, -inputs % _GROUP)).view(outputs, -1, _GROUP)
-    scales = groups.abs().amax(dim=2) / 127
+    scales = (groups.abs().amax(dim=2) / 127).bfloat16().float()  # as the packed layout keeps them
     codes = (groups / scales.clamp(min=torch.finfo(torch.float32).tiny)[:, :, None]).round().clamp(-127, 127)
     return Int8Weight(codes.to(torch.int8).view(outputs, -1)[:, :inputs].contiguous(), scales)
 

@@ -89,8 +89,8 @@ class NativeWeights:
         self._architecture = checkpoint.architecture
         self._model = checkpoint.model
         self._precision: Precision = precision
-        layout = f"native-{LAYOUT_VERSION}-{precision}-{head_precision(precision)}-{projection_precision(precision)}"
-        self._packed = open_packed(checkpoint.fingerprint, layout, self._pack_all)
+        layout = f"{LAYOUT_VERSION}-{head_precision(precision)}-{projection_precision(precision)}"
+        self._packed = open_packed(checkpoint.fingerprint, f"native-{precision}", layout, self._pack_all)
 
     def _pack_all(self) -> Iterator[tuple[str, Tensor]]:
         for joint, precision in self._products():

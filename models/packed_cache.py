@@ -1,7 +1,8 @@
 """Packed weights on disk: written once per checkpoint and layout, memory-mapped from then on.
 
 A file's name holds a digest of what it was made from and a digest of its content, so that whatever was truncated,
-damaged or made by another version is noticed and made again. Processes that start at once wait for one writer.
+damaged or made by another version is noticed and made again. Processes that start at once wait for one writer. It
+removes what other layouts left behind of the same weights; a process that has such a file mapped keeps it.
 """
 
 import fcntl
@@ -71,6 +72,14 @@ def _find(directory: Path, key: str) -> PackedTensors | None:
     return None
 
 
+def _remove_stale(directory: Path, subject: str, key: str) -> None:
+    """Files of other layouts. Whoever opens one holds the same lock as we do, and has it mapped afterwards."""
+    for path in directory.glob(f"{subject}-*.safetensors"):
+        if not path.name.startswith(f"{key}-"):
+            _log.info("removing %s, of another layout", path)
+            path.unlink(missing_ok=True)
+
+
 def _build(directory: Path, key: str, build: Builder) -> PackedTensors:
     def write(path: Path) -> None:
         with SafetensorsWriter(path, _HEADER_ROOM, _ALIGNMENT) as file:
@@ -86,17 +95,24 @@ def _build(directory: Path, key: str, build: Builder) -> PackedTensors:
     return PackedTensors(TensorFile([path]))
 
 
-def open_packed(fingerprint: str, layout: str, build: Builder) -> PackedTensors:
+def _short_digest(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def open_packed(fingerprint: str, purpose: str, layout: str, build: Builder) -> PackedTensors:
     """The tensors that `build` makes, memory-mapped; it runs only where they are not there yet.
 
-    `fingerprint` says what they are made from, `layout` how, with a version in it. Tensors are written one at a time,
-    each at a multiple of 64 bytes. Raises OSError when they cannot be written, and what `build` raises.
+    `fingerprint` says what they are made from, `purpose` what for, and `layout` how, with a version in it: one layout
+    of a fingerprint and purpose is kept. Tensors are written one at a time, each at a multiple of 64 bytes. Raises
+    OSError when they cannot be written, and what `build` raises.
     """
-    key = hashlib.sha256(f"{_FORMAT_VERSION}\n{fingerprint}\n{layout}".encode()).hexdigest()[:32]
+    subject = _short_digest(fingerprint, purpose)
+    key = f"{subject}-{_short_digest(_FORMAT_VERSION, layout)}"
     directory = cache_directory() / "packed"
-    with _alone(directory / f"{key}.lock"):
+    with _alone(directory / f"{subject}.lock"):
         found = _find(directory, key)
         if found is None:
-            _log.info("packing weights as %s into %s", layout, directory)
+            _log.info("packing weights for %s as %s into %s", purpose, layout, directory)
             found = _build(directory, key, build)
+            _remove_stale(directory, subject, key)
         return found

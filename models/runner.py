@@ -140,7 +140,8 @@ class Runner:
             pass
 
     def _prime(self, sequence: Sequence) -> bool:
-        """Move the codec decoder past one piece of the reference clip; whether there was one."""
+        """Move the codec decoder past one piece of the reference clip; whether that was a step's work. Taking over what
+        is known is not: a prompt then moves on in the same step."""
         codes = sequence.reference_codes
         if codes is None or not sequence.wants_audio or sequence.primed == len(codes):
             return False
@@ -149,7 +150,7 @@ class Runner:
         if known is not None:
             self._codec.restore(sequence.slot, known, len(codes))
             sequence.primed = len(codes)
-            return True
+            return False
         sequence.primed = self._primer.advance(sequence.slot, codes, sequence.primed)
         if sequence.primed == len(codes):
             self._prefixes.put(key, self._codec.snapshot(sequence.slot))

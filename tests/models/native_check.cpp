@@ -43,18 +43,11 @@ public:
         if (format == kFloat) {
             append(random_floats(weights, 0.1f));
         } else if (format == kHalf) {
-            for (float value : random_floats(weights, 0.1f)) {
-                uint32_t bits;
-                __builtin_memcpy(&bits, &value, sizeof(bits));
-                data_.push_back(uint8_t(bits >> 16));
-                data_.push_back(uint8_t(bits >> 24));
-            }
+            append_halves(random_floats(weights, 0.1f));
         } else {
-            const size_t block = format == kInt8 ? 1024 : 512;
-            for (size_t i = 0; i < weights / 1024; i++) {
-                for (size_t byte = 0; byte < block; byte++) data_.push_back(uint8_t(1 + generator() % 255));
-                append(random_floats(16, 0.001f));
-            }
+            for (int panel = 0; panel < outputs / kPanel; panel += 2)
+                for (int block = 0; block < inputs / kBlock; block++)
+                    append_blocks(format == kInt8 ? 1024 : 512, outputs / kPanel - panel > 1 ? 2 : 1);
         }
         data_.shrink_to_fit();
         linear = {data_.data(), format, outputs, inputs};
@@ -67,6 +60,19 @@ private:
     void append(const std::vector<float>& values) {
         const uint8_t* bytes = reinterpret_cast<const uint8_t*>(values.data());
         data_.insert(data_.end(), bytes, bytes + values.size() * sizeof(float));
+    }
+    void append_halves(const std::vector<float>& values) {
+        for (float value : values) {
+            uint32_t bits;
+            __builtin_memcpy(&bits, &value, sizeof(bits));
+            data_.push_back(uint8_t(bits >> 16));
+            data_.push_back(uint8_t(bits >> 24));
+        }
+    }
+    // The same inputs of one or two panels, and their scales.
+    void append_blocks(int bytes, int panels) {
+        for (int byte = 0; byte < panels * bytes; byte++) data_.push_back(uint8_t(1 + generator() % 255));
+        append_halves(random_floats(size_t(panels) * kPanel, 0.001f));
     }
     std::vector<uint8_t> data_;
 };

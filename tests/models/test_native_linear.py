@@ -27,6 +27,7 @@ def error_bound(precision: Precision, weights: Matrix, x: Tensor) -> Tensor:
     half_step = blocks.amax(dim=2, keepdim=True).expand_as(blocks).flatten(1) / 254  # activations have 8 bits
     bound = half_step @ weights.dense.abs().T + rounding + 1e-6
     if precision == "nf4":
+        bound += terms * 2.0**-8  # of the scales, which are bfloat16
         bound += (blocks.sum(dim=2) + 64 * half_step[:, ::64]) @ weights.block_maxima.T * NF4_LEVEL_ERROR
     return bound * 1.001
 

@@ -44,7 +44,7 @@ def _only_file(cache: Path) -> Path:
 def test_built_once_and_mapped_aligned(cache: Path) -> None:
     build = _Builder()
     for _ in range(3):
-        packed = open_packed("f", "layout-1", build)
+        packed = open_packed("f", "nf4", "layout-1", build)
         expected = dict(_Builder()())
         for name, tensor in expected.items():
             assert torch.equal(packed[name], tensor)
@@ -53,16 +53,39 @@ def test_built_once_and_mapped_aligned(cache: Path) -> None:
     assert not [path for path in cache.iterdir() if path.name.startswith(".")], "no temporary file is left"
 
 
-@pytest.mark.parametrize(("fingerprint_", "layout"), [("g", "layout-1"), ("f", "layout-2")])
-def test_other_weights_and_other_layouts_are_other_files(fingerprint_: str, layout: str) -> None:
-    open_packed("f", "layout-1", _Builder(1.0))
-    assert float(open_packed(fingerprint_, layout, _Builder(2.0))["a"][0, 0]) == 2.0
-    assert float(open_packed("f", "layout-1", _Builder(3.0))["a"][0, 0]) == 1.0
+@pytest.mark.parametrize(("fingerprint", "purpose"), [("g", "nf4"), ("f", "int8")])
+def test_other_weights_and_other_purposes_are_other_files(fingerprint: str, purpose: str) -> None:
+    open_packed("f", "nf4", "layout-1", _Builder(1.0))
+    assert float(open_packed(fingerprint, purpose, "layout-1", _Builder(2.0))["a"][0, 0]) == 2.0
+    assert float(open_packed("f", "nf4", "layout-1", _Builder(3.0))["a"][0, 0]) == 1.0
+
+
+def test_another_layout_takes_the_place_of_the_last_one(cache: Path) -> None:
+    mapped = open_packed("f", "nf4", "layout-1", _Builder(1.0))
+    open_packed("f", "int8", "layout-1", _Builder(5.0))
+    assert float(open_packed("f", "nf4", "layout-2", _Builder(2.0))["a"][0, 0]) == 2.0
+    assert len(list(cache.glob("*.safetensors"))) == 2, "one for each purpose"
+    assert float(mapped["a"][0, 0]) == 1.0, "who has it mapped keeps it"
+    assert float(open_packed("f", "nf4", "layout-1", _Builder(3.0))["a"][0, 0]) == 3.0
+
+
+def test_a_builder_that_fails_leaves_the_last_layout() -> None:
+    open_packed("f", "nf4", "layout-1", _Builder(1.0))
+
+    def broken() -> Iterator[tuple[str, Tensor]]:
+        yield "a", torch.zeros(3)
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        open_packed("f", "nf4", "layout-2", broken)
+    build = _Builder(2.0)
+    assert float(open_packed("f", "nf4", "layout-1", build)["a"][0, 0]) == 1.0
+    assert build.calls == 0
 
 
 @pytest.mark.parametrize("damage", ["truncate", "empty", "garbage", "flip"])
 def test_what_is_damaged_is_made_again(damage: str, cache: Path) -> None:
-    open_packed("f", "layout", _Builder())
+    open_packed("f", "nf4", "layout", _Builder())
     path = _only_file(cache)
     content = bytearray(path.read_bytes())
     if damage == "truncate":
@@ -75,7 +98,7 @@ def test_what_is_damaged_is_made_again(damage: str, cache: Path) -> None:
         content[content.rindex(bytes(range(100)))] ^= 1
         path.write_bytes(content)
     build = _Builder()
-    assert torch.equal(open_packed("f", "layout", build)["b"], torch.arange(10_001, dtype=torch.uint8))
+    assert torch.equal(open_packed("f", "nf4", "layout", build)["b"], torch.arange(10_001, dtype=torch.uint8))
     assert build.calls == 1
 
 
@@ -85,22 +108,22 @@ def test_a_builder_that_fails_leaves_nothing(cache: Path) -> None:
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
-        open_packed("f", "layout", broken)
+        open_packed("f", "nf4", "layout", broken)
     assert not list(cache.glob("*.safetensors"))
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
-    assert open_packed("f", "layout", _Builder())
+    assert open_packed("f", "nf4", "layout", _Builder())
 
 
 def test_another_format_version_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_packed("f", "layout", _Builder(1.0))
+    open_packed("f", "nf4", "layout", _Builder(1.0))
     monkeypatch.setattr("models.packed_cache._FORMAT_VERSION", 99)
-    assert float(open_packed("f", "layout", _Builder(2.0))["a"][0, 0]) == 2.0
+    assert float(open_packed("f", "nf4", "layout", _Builder(2.0))["a"][0, 0]) == 2.0
 
 
 def test_whole_files_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_packed("f", "layout", _Builder())
+    open_packed("f", "nf4", "layout", _Builder())
     monkeypatch.setattr("models.content_digest._digest", refuse_to_read)
-    assert open_packed("f", "layout", _Builder())
+    assert open_packed("f", "nf4", "layout", _Builder())
 
 
 def _die_while_building() -> None:
@@ -108,7 +131,7 @@ def _die_while_building() -> None:
         yield "a", torch.zeros(1000)
         os._exit(3)
 
-    open_packed("f", "layout", build)
+    open_packed("f", "nf4", "layout", build)
 
 
 def test_what_a_killed_writer_left_is_removed(cache: Path) -> None:
@@ -117,13 +140,13 @@ def test_what_a_killed_writer_left_is_removed(cache: Path) -> None:
     process.join(60)
     assert process.exitcode == 3
     assert [path for path in cache.iterdir() if path.name.startswith(".")]
-    assert len(open_packed("f", "layout", _Builder())) == 3
+    assert len(open_packed("f", "nf4", "layout", _Builder())) == 3
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
 
 
 def _open_and_count(calls: "multiprocessing.Queue[int]") -> None:
     build = _Builder()
-    open_packed("shared", "layout", build)
+    open_packed("shared", "nf4", "layout", build)
     calls.put(build.calls)
 
 

@@ -1,4 +1,5 @@
-// Layout of the formats with 8-bit arithmetic. A block is 64 inputs of 16 outputs, then their 16 float scales.
+// Layout of the formats with 8-bit arithmetic. Two panels lie together (a last odd one alone), so that a product reads
+// one stream: for each 64 inputs the block of one panel, that of the other, and then their 16 bfloat16 scales each.
 #pragma once
 #include "tables.h"
 
@@ -6,11 +7,26 @@ namespace speech {
 namespace {
 
 // int8: byte 64 s + 4 r + b is input 4 s + b of output r, plus 128.
-constexpr int kInt8BlockBytes = kBlock * kPanel + 4 * kPanel;
+constexpr int kInt8BlockBytes = kBlock * kPanel;
 // nf4: byte 64 s + 4 r + b holds input 8 s + b (low nibble) and 8 s + 4 + b (high nibble) of output r.
-constexpr int kNf4BlockBytes = kBlock * kPanel / 2 + 4 * kPanel;
+constexpr int kNf4BlockBytes = kBlock * kPanel / 2;
+constexpr int kScaleBytes = 2 * kPanel;  // of a block
 
-// Processors follow one stream of weights well, not several or half of one: those are asked for early.
+// Panels that lie together: all blocks of the same inputs, then their scales.
+template <class Decode>
+struct PanelPair {
+    const uint8_t* data;
+    int panels;
+
+    int64_t stride() const { return int64_t(panels) * (Decode::bytes + kScaleBytes); }
+    const uint8_t* block(int64_t number, int panel) const { return data + number * stride() + panel * Decode::bytes; }
+    const uint16_t* scales(int64_t number, int panel) const {
+        return reinterpret_cast<const uint16_t*>(block(number, panels) + panel * kScaleBytes);
+    }
+};
+
+constexpr int kBlocksAhead = 8;  // how early weights are asked for, which are read faster than processors foresee
+
 inline void ask_for(const uint8_t* data, int bytes) {
     for (int line = 0; line < bytes; line += 64) __builtin_prefetch(data + line);
 }

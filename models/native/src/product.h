@@ -10,25 +10,27 @@
 namespace speech {
 namespace {
 
+// The pair that begins with `panel`, an even one, of which every work has both: see kGroup.
+template <class Decode>
+PanelPair<Decode> pair_of(const Linear& linear, int panel) {
+    const int64_t bytes = linear.inputs / kBlock * int64_t(Decode::bytes + kScaleBytes);
+    return {linear.data + panel * bytes, linear.outputs / kPanel - panel > 1 ? 2 : 1};
+}
+
 void int8_product(const Linear& linear, const Activations& x, int rows, int first, int last, float* out) {
-    const int64_t bytes = int64_t(linear.inputs) / kBlock * kInt8BlockBytes;
-    for (int panel = first; panel < last; panel += kIntPanels) {
-        int panels = last - panel < kIntPanels ? last - panel : kIntPanels;
-        int_panels<Bytes>(linear.data + panel * bytes, panels, x, rows, out + panel * kPanel, linear.outputs);
-    }
+    for (int panel = first; panel < last; panel += 2)
+        int_panels(pair_of<Bytes>(linear, panel), x, rows, out + panel * kPanel, linear.outputs);
 }
 
 void nf4_product(const Linear& linear, const Activations& x, int rows, int first, int last, float* out,
                  uint8_t* scratch) {
-    const int64_t blocks = linear.inputs / kBlock;
-    for (int panel = first; panel < last; panel += kIntPanels) {
-        const uint8_t* data = linear.data + panel * blocks * kNf4BlockBytes;
-        int panels = last - panel < kIntPanels ? last - panel : kIntPanels;
+    for (int panel = first; panel < last; panel += 2, out += 2 * kPanel) {
+        const PanelPair<Nibbles> pair = pair_of<Nibbles>(linear, panel);
         if (rows <= kIntRows) {
-            int_panels<Nibbles>(data, panels, x, rows, out + panel * kPanel, linear.outputs);
+            int_panels(pair, x, rows, out + first * kPanel, linear.outputs);
         } else {
-            expand(data, blocks * panels, scratch);
-            int_panels<Bytes>(scratch, panels, x, rows, out + panel * kPanel, linear.outputs);
+            expand(pair, linear.inputs / kBlock, scratch);
+            int_panels(PanelPair<Bytes>{scratch, pair.panels}, x, rows, out + first * kPanel, linear.outputs);
         }
     }
 }

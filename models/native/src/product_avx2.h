@@ -7,6 +7,11 @@
 namespace speech {
 namespace {
 
+inline __m256 eight_halves(const uint16_t* p) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
 inline __m256i load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
 inline __m256i four(const int8_t* codes) {
@@ -57,7 +62,8 @@ struct Nibbles {  // nf4
 
 // `Halves` halves of a panel (8 outputs each) for `Rows` rows.
 template <class Decode, int Rows, int Halves>
-void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int row, float* out, int64_t outputs) {
+void half_panel(const PanelPair<Decode>& pair, int panel, int first_half, const Activations& x, int row, float* out,
+                int64_t outputs) {
     const int64_t inputs = x.inputs, count = inputs / kBlock;
     const int8_t* codes = x.codes + row * inputs;
     const float* scales = x.scales + row * count;
@@ -66,8 +72,8 @@ void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int
     __m256 total[Halves][Rows];
     for (int h = 0; h < Halves; h++)
         for (int r = 0; r < Rows; r++) total[h][r] = _mm256_setzero_ps();
-    blocks += first_half * 32;
-    for (int64_t block = 0; block < count; block++, blocks += Decode::bytes, codes += kBlock) {
+    for (int64_t block = 0; block < count; block++, codes += kBlock) {
+        const uint8_t* data = pair.block(block, panel) + first_half * 32;
         __m256i dot[Halves][Rows];
         for (int h = 0; h < Halves; h++)
             for (int r = 0; r < Rows; r++) dot[h][r] = first_sum(corrections[r * count + block]);
@@ -75,7 +81,7 @@ void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int
         for (int step = 0; step < 8; step++) {
             for (int h = 0; h < Halves; h++) {
                 __m256i low, high;
-                decode.weights(blocks + h * 32, step, low, high);
+                decode.weights(data + h * 32, step, low, high);
                 const Weights first(low), second(high);
                 for (int r = 0; r < Rows; r++) {
                     dot[h][r] = first.add_to(dot[h][r], four(codes + r * inputs + step * 8));
@@ -83,12 +89,12 @@ void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int
                 }
             }
         }
-        if (Halves == 1) ask_for(blocks + 4 * Decode::bytes, Decode::bytes);
-        const float* scale = reinterpret_cast<const float*>(blocks + Decode::bytes - 4 * kPanel);
+        // Whoever reads the pair first asks for all of it.
+        if (panel + first_half == 0) ask_for(pair.block(block + kBlocksAhead, 0), int(pair.stride()));
+        const uint16_t* scale = pair.scales(block, panel) + first_half * 8;
         for (int h = 0; h < Halves; h++) {
             for (int r = 0; r < Rows; r++) {
-                __m256 factor =
-                    _mm256_mul_ps(_mm256_loadu_ps(scale + h * 8), _mm256_set1_ps(scales[r * count + block]));
+                __m256 factor = _mm256_mul_ps(eight_halves(scale + h * 8), _mm256_set1_ps(scales[r * count + block]));
                 total[h][r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[h][r]), factor, total[h][r]);
             }
         }
@@ -97,42 +103,50 @@ void half_panel(const uint8_t* blocks, int first_half, const Activations& x, int
         for (int r = 0; r < Rows; r++) _mm256_storeu_ps(out + r * outputs + (first_half + h) * 8, total[h][r]);
 }
 
-constexpr int kIntRows = 4, kIntPanels = 1;
+constexpr int kIntRows = 4;
 
 template <class Decode>
-void int_panels(const uint8_t* blocks, int, const Activations& x, int rows, float* out, int64_t outputs) {
+void int_panel(const PanelPair<Decode>& pair, int panel, const Activations& x, int rows, float* out, int64_t outputs) {
     for (int row = 0; row < rows; row += kIntRows, out += kIntRows * outputs) {
         switch (rows - row) {
             case 1:
-                half_panel<Decode, 1, 2>(blocks, 0, x, row, out, outputs);
+                half_panel<Decode, 1, 2>(pair, panel, 0, x, row, out, outputs);
                 break;
             case 2:
-                half_panel<Decode, 2, 2>(blocks, 0, x, row, out, outputs);
+                half_panel<Decode, 2, 2>(pair, panel, 0, x, row, out, outputs);
                 break;
             case 3:
-                half_panel<Decode, 3, 1>(blocks, 0, x, row, out, outputs);
-                half_panel<Decode, 3, 1>(blocks, 1, x, row, out, outputs);
+                half_panel<Decode, 3, 1>(pair, panel, 0, x, row, out, outputs);
+                half_panel<Decode, 3, 1>(pair, panel, 1, x, row, out, outputs);
                 break;
             default:
-                half_panel<Decode, 4, 1>(blocks, 0, x, row, out, outputs);
-                half_panel<Decode, 4, 1>(blocks, 1, x, row, out, outputs);
+                half_panel<Decode, 4, 1>(pair, panel, 0, x, row, out, outputs);
+                half_panel<Decode, 4, 1>(pair, panel, 1, x, row, out, outputs);
         }
     }
 }
 
+template <class Decode>
+void int_panels(const PanelPair<Decode>& pair, const Activations& x, int rows, float* out, int64_t outputs) {
+    for (int panel = 0; panel < pair.panels; panel++) int_panel(pair, panel, x, rows, out + panel * kPanel, outputs);
+}
+
 // Blocks of nibbles as blocks of bytes: for more rows than one tile, decoding once is cheaper.
-inline void expand(const uint8_t* from, int64_t blocks, uint8_t* to) {
+inline void expand(const PanelPair<Nibbles>& from, int64_t blocks, uint8_t* to) {
     const Nibbles decode;
-    for (int64_t block = 0; block < blocks; block++, from += Nibbles::bytes, to += Bytes::bytes) {
-        for (int half = 0; half < 64; half += 32) {
+    for (int64_t block = 0; block < blocks; block++) {
+        for (int half = 0; half < 2 * from.panels; half++) {
+            uint8_t* bytes = to + half / 2 * Bytes::bytes + half % 2 * 32;
             for (int step = 0; step < 8; step++) {
                 __m256i low, high;
-                decode.weights(from + half, step, low, high);
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + half + step * 128), low);
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + half + step * 128 + 64), high);
+                decode.weights(from.block(block, 0) + half / 2 * Nibbles::bytes + half % 2 * 32, step, low, high);
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + step * 128), low);
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + step * 128 + 64), high);
             }
         }
-        __builtin_memcpy(to + Bytes::bytes - 64, from + Nibbles::bytes - 64, 64);
+        to += from.panels * Bytes::bytes;
+        std::memcpy(to, from.scales(block, 0), size_t(from.panels * kScaleBytes));
+        to += from.panels * kScaleBytes;
     }
 }
 

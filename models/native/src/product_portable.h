@@ -20,28 +20,32 @@ struct Nibbles {  // nf4
 };
 
 constexpr int kIntRows = 1 << 30;  // rows are computed one after the other: expanding never pays
-constexpr int kIntPanels = 1;
 
 template <class Decode>
-void int_panels(const uint8_t* blocks, int, const Activations& x, int rows, float* out, int64_t outputs) {
+void int_panel(const PanelPair<Decode>& pair, int panel, const Activations& x, int rows, float* out, int64_t outputs) {
     const int64_t inputs = x.inputs, count = inputs / kBlock;
     for (int64_t row = 0; row < rows; row++) {
         Lanes total = splat(0.0f);
         for (int64_t block = 0; block < count; block++) {
-            const uint8_t* data = blocks + block * Decode::bytes;
+            const uint8_t* data = pair.block(block, panel);
             const int8_t* codes = x.codes + row * inputs + block * kBlock;
             Words dot = Words{} + x.corrections[row * count + block];
             for (int k = 0; k < kBlock; k++)
                 for (int r = 0; r < kPanel; r++) dot[r] += Decode::weight(data, k, r) * codes[k];
-            Lanes scale = load(reinterpret_cast<const float*>(data + Decode::bytes - 4 * kPanel));
-            Lanes factor = scale * splat(x.scales[row * count + block]);
+            Lanes factor = load_half(pair.scales(block, panel)) * splat(x.scales[row * count + block]);
             total = fma(Lanes{__builtin_convertvector(dot, Floats)}, factor, total);
         }
         store(out + row * outputs, total);
     }
 }
 
-inline void expand(const uint8_t*, int64_t, uint8_t*) {}
+template <class Decode>
+void int_panels(const PanelPair<Decode>& pair, const Activations& x, int rows, float* out, int64_t outputs) {
+    for (int panel = 0; panel < pair.panels; panel++)
+        int_panel(pair, panel, x, rows, out + panel * kPanel, outputs);
+}
+
+inline void expand(const PanelPair<Nibbles>&, int64_t, uint8_t*) {}
 
 }  // namespace
 }  // namespace speech

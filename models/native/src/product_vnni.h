@@ -15,8 +15,9 @@ inline __m512i four(const int8_t* codes) {
 // Rows of neighbouring panels, block by block: Decode supplies a block's unsigned weights, 64 bytes for each 4 inputs.
 // Two panels share each broadcast of activations, of which the processor does fewer than of products.
 template <class Decode, int Rows, int Panels>
-void vnni_tile(const uint8_t* blocks, const Activations& x, int row, float* out, int64_t outputs) {
-    const int64_t inputs = x.inputs, count = inputs / kBlock, stride = count * Decode::bytes;
+void vnni_tile(const uint8_t* data, const Activations& x, int row, float* out, int64_t outputs) {
+    const int64_t inputs = x.inputs, count = inputs / kBlock;
+    const PanelPair<Decode> pair = {data, Panels};
     const int8_t* codes = x.codes + row * inputs;
     const float* scales = x.scales + row * count;
     const int32_t* corrections = x.corrections + row * count;
@@ -24,14 +25,14 @@ void vnni_tile(const uint8_t* blocks, const Activations& x, int row, float* out,
     __m512 total[Panels][Rows];
     for (int p = 0; p < Panels; p++)
         for (int r = 0; r < Rows; r++) total[p][r] = _mm512_setzero_ps();
-    for (int64_t block = 0; block < count; block++, blocks += Decode::bytes, codes += kBlock) {
+    for (int64_t block = 0; block < count; block++, codes += kBlock) {
         __m512i dot[Panels][Rows];
         for (int r = 0; r < Rows; r++)
             for (int p = 0; p < Panels; p++) dot[p][r] = _mm512_set1_epi32(corrections[r * count + block]);
 #pragma GCC unroll 8
         for (int step = 0; step < 8; step++) {
             __m512i low[Panels], high[Panels];
-            for (int p = 0; p < Panels; p++) decode.weights(blocks + p * stride, step, low[p], high[p]);
+            for (int p = 0; p < Panels; p++) decode.weights(pair.block(block, p), step, low[p], high[p]);
             for (int r = 0; r < Rows; r++) {
                 const __m512i first = four(codes + r * inputs + step * 8),
                               second = four(codes + r * inputs + step * 8 + 4);
@@ -41,9 +42,9 @@ void vnni_tile(const uint8_t* blocks, const Activations& x, int row, float* out,
                 }
             }
         }
+        ask_for(pair.block(block + kBlocksAhead, 0), int(pair.stride()));
         for (int p = 0; p < Panels; p++) {
-            if (Panels > 1) ask_for(blocks + p * stride + 4 * Decode::bytes, Decode::bytes);
-            const __m512 scale = _mm512_loadu_ps(blocks + p * stride + Decode::bytes - 4 * kPanel);
+            const __m512 scale = load_half(pair.scales(block, p)).v;
             for (int r = 0; r < Rows; r++) {
                 __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(scales[r * count + block]));
                 total[p][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[p][r]), factor, total[p][r]);
@@ -73,42 +74,39 @@ struct Nibbles {  // nf4
     }
 };
 
-constexpr int kIntRows = 8, kIntPanels = 2;
-constexpr int kFewRows = 4;  // up to here memory is the limit, and one stream at a time the fastest
+constexpr int kIntRows = 8;
 
-template <class Decode, int Panels, int Rows = kIntRows>
-void vnni_rows(int rows, const uint8_t* blocks, const Activations& x, int row, float* out, int64_t outputs) {
+template <class Decode, int Rows = kIntRows>
+void vnni_rows(int rows, const PanelPair<Decode>& pair, const Activations& x, int row, float* out, int64_t outputs) {
     if constexpr (Rows > 0) {
-        if (rows == Rows) return vnni_tile<Decode, Rows, Panels>(blocks, x, row, out, outputs);
-        vnni_rows<Decode, Panels, Rows - 1>(rows, blocks, x, row, out, outputs);
+        if (rows != Rows) return vnni_rows<Decode, Rows - 1>(rows, pair, x, row, out, outputs);
+        if (pair.panels == 2)
+            vnni_tile<Decode, Rows, 2>(pair.data, x, row, out, outputs);
+        else
+            vnni_tile<Decode, Rows, 1>(pair.data, x, row, out, outputs);
     }
 }
 
 template <class Decode>
-void int_panels(const uint8_t* blocks, int panels, const Activations& x, int rows, float* out, int64_t outputs) {
-    for (int row = 0; row < rows; row += kIntRows, out += kIntRows * outputs) {
-        int count = rows - row < kIntRows ? rows - row : kIntRows;
-        if (panels == kIntPanels && count > kFewRows) {
-            vnni_rows<Decode, kIntPanels>(count, blocks, x, row, out, outputs);
-        } else {
-            const int64_t stride = x.inputs / kBlock * Decode::bytes;
-            for (int p = 0; p < panels; p++)
-                vnni_rows<Decode, 1>(count, blocks + p * stride, x, row, out + p * kPanel, outputs);
-        }
-    }
+void int_panels(const PanelPair<Decode>& pair, const Activations& x, int rows, float* out, int64_t outputs) {
+    for (int row = 0; row < rows; row += kIntRows, out += kIntRows * outputs)
+        vnni_rows(rows - row < kIntRows ? rows - row : kIntRows, pair, x, row, out, outputs);
 }
 
 // Blocks of nibbles as blocks of bytes: for more rows than one tile, decoding once is cheaper.
-inline void expand(const uint8_t* from, int64_t blocks, uint8_t* to) {
+inline void expand(const PanelPair<Nibbles>& from, int64_t blocks, uint8_t* to) {
     const Nibbles decode;
-    for (int64_t block = 0; block < blocks; block++, from += Nibbles::bytes, to += Bytes::bytes) {
-        for (int step = 0; step < 8; step++) {
-            __m512i low, high;
-            decode.weights(from, step, low, high);
-            _mm512_storeu_si512(to + step * 128, low);
-            _mm512_storeu_si512(to + step * 128 + 64, high);
+    for (int64_t block = 0; block < blocks; block++) {
+        for (int panel = 0; panel < from.panels; panel++, to += Bytes::bytes) {
+            for (int step = 0; step < 8; step++) {
+                __m512i low, high;
+                decode.weights(from.block(block, panel), step, low, high);
+                _mm512_storeu_si512(to + step * 128, low);
+                _mm512_storeu_si512(to + step * 128 + 64, high);
+            }
         }
-        _mm512_storeu_si512(to + Bytes::bytes - 64, _mm512_loadu_si512(from + Nibbles::bytes - 64));
+        std::memcpy(to, from.scales(block, 0), size_t(from.panels * kScaleBytes));
+        to += from.panels * kScaleBytes;
     }
 }
 

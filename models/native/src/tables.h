@@ -92,7 +92,7 @@ struct Kernels {
 
 // Bytes a product may need to decode two panels.
 inline int64_t scratch_bytes(const Linear& linear) {
-    return linear.format == kNf4 ? int64_t(linear.inputs) / kBlock * 2 * (kBlock * kPanel + 4 * kPanel) : 0;
+    return linear.format == kNf4 ? int64_t(linear.inputs) / kBlock * 2 * (kBlock * kPanel + 2 * kPanel) : 0;
 }
 
 // Null where the compiler knows no such instructions. Whether the processor has them is for dispatch.cpp to say.

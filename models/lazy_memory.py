@@ -1,5 +1,6 @@
-"""Large arrays that cost nothing until they are written to."""
+"""Memory that costs nothing: arrays until they are written to, and the heap's after it was freed."""
 
+import ctypes
 import math
 import mmap
 from collections.abc import Sequence
@@ -21,3 +22,10 @@ def lazy_zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         raise MemoryError(f"no memory for {tuple(shape)} of {dtype}: {error}") from error
     mapped.madvise(mmap.MADV_NOHUGEPAGE)
     return torch.frombuffer(mapped, dtype=dtype, count=count).view(tuple(shape))
+
+
+def give_back_heap() -> None:
+    """Give the heap's free pages back to the system, where the C library can (glibc can)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -13,6 +13,7 @@ from models.engine_api import EngineInfo, MemoryReport
 from models.engine_options import EngineOptions
 from models.errors import InvalidRequestError
 from models.language_model import LanguageModel, load_language_model
+from models.lazy_memory import give_back_heap
 from models.prefix_cache import PrefixCache
 from models.prompt import PromptBuilder
 from models.quantization import PRECISIONS, Precision
@@ -56,6 +57,7 @@ class Model:
         checkpoint.check()
         with torch.inference_mode():
             model = cls(checkpoint, checked, options)
+        give_back_heap()  # of what loading needed, half of it the tokenizer's tables
         _log.info("loaded %s: %s", checkpoint.path, model.info)
         return model
 

@@ -1,11 +1,13 @@
 """Reserved memory costs nothing until it is used."""
 
+import platform
 from pathlib import Path
 
+import pytest
 import torch
 
 from models.decoder_stack import KeyValueCache
-from models.lazy_memory import lazy_zeros
+from models.lazy_memory import give_back_heap, lazy_zeros
 from models.synthetic.shapes import SHAPES
 
 MIB = 1024 * 1024
@@ -31,3 +33,14 @@ def test_a_full_size_cache_is_free_until_a_slot_is_used() -> None:
     assert cache.nbytes == 28 * 2 * 8 * 8 * 2048 * 128 * 2
     cache.keys[:, 5, :, :100] = 1
     assert _resident() - before < 64 * MIB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have their own ways")
+def test_freed_memory_between_used_memory_is_given_back() -> None:
+    before = _resident()
+    blocks = [bytes([1]) * 50_000 for _ in range(2000)]
+    kept = blocks[::50]
+    del blocks
+    give_back_heap()
+    assert _resident() - before < 20 * MIB
+    assert all(block[-1] == 1 for block in kept)

@@ -41,6 +41,10 @@ class BodyTooLargeError(SpeechError):
     """The request body passes the configured limit."""
 
 
+class BodyTooSlowError(SpeechError):
+    """The request body did not arrive in time."""
+
+
 class MediaTypeError(SpeechError):
     """The body is of a kind the route does not read."""
 
@@ -95,6 +99,7 @@ _ANSWERS: dict[type[Exception], Answer] = {
     VoiceReadOnlyError: Answer(403, "permission_error", "voice_read_only"),
     VoiceNotFoundError: Answer(404, _INVALID, "voice_not_found"),
     ModelNotFoundError: Answer(404, _INVALID, "model_not_found"),
+    BodyTooSlowError: Answer(408, _INVALID, "body_too_slow"),
     VoiceExistsError: Answer(409, _INVALID, "voice_exists"),
     VoiceBrokenError: Answer(409, _INVALID, "voice_broken"),
     BodyTooLargeError: Answer(413, _INVALID, "body_too_large"),

@@ -9,12 +9,14 @@ from ray.serve.handle import DeploymentHandle
 from deployments.config import AppConfig
 from deployments.http_app import create_app
 from deployments.model_client import ServeModelClient
+from deployments.replica_port import keep_to_node
 
 
 class Ingress:
     """Made in a replica, where the handles of the models are known."""
 
     def __init__(self, config: AppConfig, models: Mapping[str, DeploymentHandle[Any]]) -> None:
+        keep_to_node()
         self._config = config
         self._clients = {model_id: ServeModelClient(handle) for model_id, handle in models.items()}
 

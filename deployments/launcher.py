@@ -7,8 +7,10 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -24,14 +26,19 @@ from deployments.session import SIGNALS, run_in_own_session
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
+RAY_TOKEN = Path.home() / ".ray" / "auth_token"
 POLL_S = 0.5
 STOP_S = 10.0  # what replicas take to end, beyond finishing what runs
+LOCAL_RAY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # in spite of its name, 0 means: one machine, so all ports on loopback
 # Said to Ray through the environment, its only way; what the user has set stays.
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # budgets are enforced by the replicas; Ray's killer often hits the innocent
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # an engine that is stuck would not drain either
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a dead proxy is replaced at the third check; Ray's period is 10
+    LOCAL_RAY: "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy:middleware",
+    "RAY_AUTH_MODE": "token",  # said here, so that Ray need not warn that it is so
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there
 }
 
@@ -77,21 +84,28 @@ def read_launch(path: Path) -> Launch:
     return launch
 
 
-def start(launch: Launch) -> str:
-    """A Ray of our own without its dashboard, and the app in it; returns Ray's address before the models are loaded."""
+def start(launch: Launch, directory: Path) -> str:
+    """A Ray of our own without its dashboard, and the app in it; returns Ray's address before the models are loaded.
+
+    Ray keeps its sockets and logs below `directory`.
+    """
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray  # reads the environment when imported
     from ray import serve
     from ray.serve.scripts import cli
 
+    RAY_TOKEN.parent.mkdir(mode=0o700, exist_ok=True)
     ray.init(
         address="local",
+        _temp_dir=str(directory / "ray"),  # Ray opens this one to everybody, so it lies in another
         namespace="serve",
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
     )
+    if RAY_TOKEN.exists():
+        RAY_TOKEN.chmod(0o600)  # Ray writes it for everybody to read: whoever has it may run code here
     _check_memory(launch, int(ray.cluster_resources().get("memory", 0)))
     # `serve run` finds Serve started, and with less to say than it would have by default.
     serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
@@ -172,8 +186,8 @@ Ready at {launch.url} (documentation: {launch.url}/docs). Try, in another termin
 
   {curl}/api/v1/status
 
-Deployment handles in Python: ray.init(address="auto"), after this where several Rays run:
-  export RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
+Deployment handles in Python: ray.init(address="auto") in a process that was told where this Ray is:
+  export {LOCAL_RAY}=0 RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
 
 Ctrl-C stops the server after what is running has finished.
 """
@@ -200,23 +214,25 @@ def run(launch: Launch) -> int:
     """Start, wait for a signal, stop; returns the exit status."""
     stopping = threading.Event()
     began = time.monotonic()
+    directory = Path(tempfile.mkdtemp(prefix="qwen3-tts-"))  # where only we may look in
     say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
     if launch.config.weights_source == "embedded":
         say(EMBEDDED_NOTICE)
     try:
         stop_on_signals(stopping)
-        ray_address = start(launch)
+        ray_address = start(launch, directory)
         stop_on_signals(stopping)  # again: Ray sets handlers of its own
         if wait_until_ready(launch, stopping):
             say(f"all models loaded in {time.monotonic() - began:.0f} s")
             print(greeting(launch, ray_address), flush=True)
             stopping.wait()
     except LaunchError as error:
-        say(str(error))
+        say(f"{error} (Ray's logs: {directory}/ray/session_latest/logs)")
         return 1
     finally:
         say("stopping: finishing what is running")
         stop(max(model.drain_s for model in launch.config.models) + STOP_S)
+    shutil.rmtree(directory, ignore_errors=True)
     say("stopped")
     return 0
 

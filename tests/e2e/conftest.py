@@ -37,6 +37,11 @@ class Server:
     output: list[str] = field(default_factory=list)
 
     @property
+    def port(self) -> int:
+        """Where it serves."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def ray_address(self) -> str:
         """As it said itself."""
         return re.findall(r"RAY_ADDRESS=(\S+)", "".join(self.output))[-1]
@@ -101,3 +106,4 @@ def _this_ray(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """For programs that tests start: `address="auto"` alone would take any cluster of this machine."""
     monkeypatch.setenv("RAY_ADDRESS", server.ray_address)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

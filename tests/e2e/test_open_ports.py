@@ -1,0 +1,47 @@
+"""Who can reach the running stack, and what they may read."""
+
+import stat
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.e2e.conftest import Server
+from tests.e2e.sockets import listeners
+
+
+def test_every_listening_socket_is_on_loopback(server: Server) -> None:
+    found = listeners(server.process.pid)
+    assert server.port in {listener.port for listener in found}
+    names = " ".join(listener.process for listener in found)
+    for process in ("gcs_server", "raylet", "ServeController", "ProxyActor", "ServeReplica:tts:ingress"):
+        assert process in names, f"{process} was not looked at"
+    assert [listener for listener in found if not listener.is_loopback] == []
+
+
+def test_there_is_no_dashboard_and_nothing_is_reported(server: Server) -> None:
+    processes = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
+    [raylet] = [process for process in processes if process.name() == "raylet"]
+    environment = raylet.environ()
+    assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert 8265 not in {listener.port for listener in listeners(server.process.pid)}
+
+
+def test_other_users_cannot_take_rays_token_or_sockets(server: Server) -> None:
+    assert stat.S_IMODE((Path.home() / ".ray" / "auth_token").stat().st_mode) == 0o600
+    [raylet] = [
+        process for process in psutil.Process(server.process.pid).children(recursive=True) if process.name() == "raylet"
+    ]
+    [directory] = {
+        Path(str(connection.laddr)).parents[3] for connection in raylet.net_connections("unix") if str(connection.laddr)
+    }
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_the_proxy_speaks_our_form_and_takes_no_orders(server: Server) -> None:
+    headers = {"x-request-id": "not an id", "x-request-timeout-seconds": "0.000001"}
+    answer = httpx.get(f"{server.url}/api/v1/status", headers=headers)
+    assert answer.status_code == 200
+    assert " " not in answer.headers["x-request-id"]
+    assert httpx.get(f"{server.url}/livez", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"

@@ -1,18 +1,21 @@
 """The deployment's configuration: typed once, strict, frozen. The only file that reads the environment."""
 
+import hashlib
 import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 from models.architecture import Kind
 
 WEIGHTS_VARIABLE = "QWEN3_TTS_WEIGHTS"
 VOICES_VARIABLE = "QWEN3_TTS_VOICES"
 API_KEYS_VARIABLE = "QWEN3_TTS_API_KEYS"  # separated by commas
+KEYS_FILE_VARIABLE = "QWEN3_TTS_KEYS_FILE"
+KEY_DIGEST = r"sha256:[0-9a-f]{64}"
 
 MIB = 1024 * 1024
 EMBEDDED_BUDGET_MB = 700  # a replica with embedded weights and all its slots at work peaks at 600
@@ -23,6 +26,7 @@ EMBEDDED_NOTICE = (
 APP_NAME = "tts"
 ROOM_FOR_QUESTIONS = 32  # requests in a replica that are no utterances of their own: refusals, reports, joined ones
 
+KeyDigest = Annotated[str, Field(pattern=f"^{KEY_DIGEST}$")]
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
 Checkpoint = Literal[
     "Qwen3-TTS-12Hz-0.6B-Base",
@@ -76,8 +80,11 @@ class AppConfig(Settings):
     models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1)]
     weights: str = "embedded"  # "embedded", "hub", or a folder that holds the published directories
     voices: str | None = None  # folder of cloned voices; None: ~/.local/share/qwen3-tts-cpu/voices
-    api_keys: Annotated[tuple[SecretStr, ...], Field(strict=False)] = ()  # none: loopback clients only
+    # Digests of API keys, as deployments/keys.py makes them: this file travels through Ray, a key must not.
+    api_keys: Annotated[tuple[KeyDigest, ...], Field(strict=False)] = ()  # none, and no file: loopback clients only
+    keys_file: str | None = None  # more of them, which may change; None: ~/.config/qwen3-tts-cpu/keys
     open_listing: bool = False  # voices and models may be listed without a key
+    open_metrics: bool = False  # /metrics may be read without a key
     max_text_characters: PositiveInt = 4096  # /api/v1
     max_passage_characters: PositiveInt = 400  # longer texts are spoken passage after passage, as one stream
     max_input_characters: PositiveInt = 4096  # /v1/audio/speech
@@ -93,13 +100,6 @@ class AppConfig(Settings):
             raise ValueError("two models share an id")
         return models
 
-    @field_validator("api_keys")
-    @classmethod
-    def _keys_say_something(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(not key.get_secret_value().strip() for key in keys):
-            raise ValueError("an API key is empty")
-        return keys
-
     def with_environment(self, environment: Mapping[str, str] | None = None) -> Self:
         """This configuration with the overrides of the environment (by default this process's)."""
         variables = os.environ if environment is None else environment
@@ -109,7 +109,9 @@ class AppConfig(Settings):
         if voices := variables.get(VOICES_VARIABLE):
             overrides["voices"] = voices
         if keys := variables.get(API_KEYS_VARIABLE):
-            overrides["api_keys"] = tuple(SecretStr(key.strip()) for key in keys.split(","))
+            overrides["api_keys"] = (*self.api_keys, *_digests(keys))
+        if keys_file := variables.get(KEYS_FILE_VARIABLE):
+            overrides["keys_file"] = keys_file
         return type(self).model_validate({**dict(self), **overrides})
 
     @property
@@ -142,8 +144,32 @@ class AppConfig(Settings):
         return Path.home() / ".local" / "share" / "qwen3-tts-cpu" / "voices"
 
     @property
+    def keys_path(self) -> Path:
+        return default_keys_path({}) if self.keys_file is None else Path(self.keys_file).expanduser().resolve()
+
+    @property
     def max_body_bytes(self) -> int:
         return self.max_body_mb * MIB
+
+
+def default_keys_path(environment: Mapping[str, str] | None = None) -> Path:
+    """Where API keys are kept unless the deployment file says otherwise."""
+    variables = os.environ if environment is None else environment
+    chosen = variables.get(KEYS_FILE_VARIABLE)
+    return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".config" / "qwen3-tts-cpu" / "keys"
+
+
+def key_digest(key: str) -> str:
+    """All that is ever kept of an API key."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _digests(keys: str) -> list[str]:
+    """Of keys that are separated by commas. Raises ValueError for an empty one."""
+    separate = [key.strip() for key in keys.split(",")]
+    if not all(separate):
+        raise ValueError(f"a key in {API_KEYS_VARIABLE} is empty")
+    return [key_digest(key) for key in separate]
 
 
 def is_loopback(host: str) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from deployments.config import APP_NAME, EMBEDDED_NOTICE, MIB, AppConfig, is_loopback
+from deployments.keys import KeyRing
 from deployments.session import SIGNALS, run_in_own_session
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
@@ -61,6 +62,11 @@ class Launch:
         return self.http_options.get("host", "0.0.0.0")
 
     @property
+    def needs_key(self) -> bool:
+        """Whether clients must send an API key."""
+        return KeyRing(self.config).required
+
+    @property
     def url(self) -> str:
         """Where this machine reaches the server, whatever it listens on."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
@@ -77,9 +83,10 @@ def read_launch(path: Path) -> Launch:
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LaunchError(f"{path} is not a deployment file: {error}") from error
     launch = Launch(path, http, config)
-    if not config.api_keys and not is_loopback(launch.host):
+    if not launch.needs_key and not is_loopback(launch.host):
         raise LaunchError(
-            f"{path} listens on {launch.host}, which others can reach: set QWEN3_TTS_API_KEYS, or host to 127.0.0.1"
+            f"{path} listens on {launch.host}, which others can reach: make an API key with scripts/key, or set host "
+            "to 127.0.0.1"
         )
     return launch
 
@@ -172,7 +179,7 @@ def stop(drain_s: float) -> None:
 
 def greeting(launch: Launch, ray_address: str) -> str:
     """What to type next."""
-    key = ' -H "Authorization: Bearer $KEY"' if launch.config.api_keys else ""
+    key = ' -H "Authorization: Bearer $KEY"' if launch.needs_key else ""
     curl = f"curl -sS{key} {launch.url}"
     json_header = "-H 'Content-Type: application/json'"
     return f"""

@@ -1,9 +1,7 @@
 """What every request passes before it reaches a route: its id, its key, and the limit of its body."""
 
-import hashlib
-import hmac
 import uuid
-from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -11,10 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.config import AppConfig, is_loopback
 from deployments.errors import BodyTooLargeError, KeyMissingError, RemoteClientError, error_response
+from deployments.keys import KeyRing
 from models import SpeechError
 
 REQUEST_ID = "x-request-id"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/docs", "/openapi.json", "/v1/readyz"})
+METRICS_PATH = "/metrics"
 LISTING_PATHS = frozenset({"/api/v1/tts/voices", "/v1/models", "/v1/audio/models", "/v1/audio/voices"})
 
 
@@ -40,12 +40,13 @@ class RequestId:
 
 
 class KeyCheck:
-    """With keys configured, a Bearer key; with none, only clients on this machine."""
+    """With keys configured, a Bearer key; with none, only programs on this machine."""
 
     def __init__(self, app: ASGIApp, config: AppConfig) -> None:
         self._app = app
-        self._digests = [_digest(key.get_secret_value()) for key in config.api_keys]
-        self._open_listing = config.open_listing
+        self._keys = KeyRing(config)
+        self._open = OPEN_PATHS | ({METRICS_PATH} if config.open_metrics else set())
+        self._open_listing = LISTING_PATHS if config.open_listing else frozenset[str]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,21 +60,43 @@ class KeyCheck:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        if not self._digests:
-            client = scope.get("client")
-            if client is not None and not is_loopback(client[0]):
-                raise RemoteClientError("no API key is configured, so only this machine may use the server")
+        if not self._keys.required:
+            check_local(scope)
             return
         if self._is_open(scope):
             return
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not _matches(key.strip(), self._digests):
+        if scheme.lower() != "bearer" or not self._keys.matches(key.strip()):
             raise KeyMissingError("send a valid key as 'Authorization: Bearer KEY'")
 
     def _is_open(self, scope: Scope) -> bool:
-        path, method = scope["path"], scope["method"]
-        listing = self._open_listing and method == "GET" and path in LISTING_PATHS
-        return path in OPEN_PATHS or listing
+        path = scope["path"]
+        return path in self._open or (scope["method"] == "GET" and path in self._open_listing)
+
+
+def check_local(scope: Scope) -> None:
+    """Raises RemoteClientError for a client elsewhere, and for a web page from elsewhere in a browser here.
+
+    Such a page can send requests to 127.0.0.1 (then its Origin tells), or through a name of its own that stands for
+    127.0.0.1 (then the Host tells).
+    """
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]):
+        raise RemoteClientError("no API key is configured, so only this machine may use the server")
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    for url in (f"//{headers.get('host', '')}", origin):
+        if url is not None and not _is_local_name(url):
+            raise RemoteClientError("no API key is configured, so web pages from elsewhere may not use the server")
+
+
+def _is_local_name(url: str) -> bool:
+    """Whether the host in a URL means this machine; a name without a dot cannot belong to anybody on the internet."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return host is not None and (is_loopback(host) or ("." not in host and ":" not in host))
 
 
 class BodyLimit:
@@ -104,13 +127,3 @@ class BodyLimit:
     def _declared(scope: Scope) -> int:
         length = Headers(scope=scope).get("content-length", "0")
         return int(length) if length.isascii() and length.isdigit() else 0
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
-
-
-def _matches(key: str, digests: Iterable[bytes]) -> bool:
-    """Compares with every key, in a time that does not depend on the answer."""
-    digest = _digest(key)
-    return sum(hmac.compare_digest(digest, known) for known in digests) > 0

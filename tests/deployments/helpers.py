@@ -28,7 +28,8 @@ CUSTOM_VOICE = {"id": "custom", "checkpoint": "Qwen3-TTS-12Hz-0.6B-CustomVoice",
 def make_config(voices: Path, models: list[dict[str, str]] | None = None, **settings: Any) -> AppConfig:
     """A configuration as YAML would give it."""
     budgeted = [{**model, "memory_budget_mb": 4000} for model in models or MODELS]
-    return AppConfig.model_validate({"models": budgeted, "voices": str(voices), **settings})
+    places = {"voices": str(voices), "keys_file": str(voices.with_name("keys"))}
+    return AppConfig.model_validate({"models": budgeted, **places, **settings})
 
 
 class App:
@@ -40,11 +41,14 @@ class App:
         self.servers = {
             model.id: ModelServer(config, model, lambda _, model: self.engines[model.id]) for model in config.models
         }
-        # Ray hands over no client address either in tests; here it is a loopback client's.
-        self.http = TestClient(create_app(config, self.servers), client=("127.0.0.1", 50000))
+        self.http = self.client_at("127.0.0.1")
         self.broken = TestClient(
             create_app(config, self.servers), client=("127.0.0.1", 50000), raise_server_exceptions=False
         )
+
+    def client_at(self, address: str) -> TestClient:
+        """A client elsewhere, with an app of its own over the same models."""
+        return TestClient(create_app(self.config, self.servers), client=(address, 50000))
 
     def close(self) -> None:
         for server in self.servers.values():

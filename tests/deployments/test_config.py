@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from deployments.config import AppConfig, is_loopback
+from deployments.config import AppConfig, is_loopback, key_digest
 
 MODEL = {"id": "m", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "bf16", "memory_budget_mb": 1700}
 CONFIG_FILE = Path(__file__).parents[2] / "serve_config.yaml"
@@ -28,7 +28,8 @@ def parse(**settings: Any) -> AppConfig:
         {"models": [{**MODEL, "memory_budget_mb": "1700"}]},
         {"models": [{**MODEL, "memory_budget_mb": 0}]},
         {"max_body_mb": 1.5},
-        {"api_keys": [""]},
+        {"api_keys": ["a key in clear"]},
+        {"api_keys": [f"sha256:{'A' * 64}"]},
     ],
 )
 def test_what_is_not_understood_is_an_error(settings: dict[str, Any]) -> None:
@@ -59,12 +60,13 @@ def test_the_environment_overrides_and_is_checked_too() -> None:
         "QWEN3_TTS_WEIGHTS": "hub",
         "QWEN3_TTS_VOICES": "/srv/voices",
         "QWEN3_TTS_API_KEYS": "secret-1, secret-2",
+        "QWEN3_TTS_KEYS_FILE": "/srv/keys",
     }
     config = parse().with_environment(variables)
     assert (config.weights, config.voices_directory) == ("hub", Path("/srv/voices"))
-    assert [key.get_secret_value() for key in config.api_keys] == ["secret-1", "secret-2"]
-    assert "secret-1" not in repr(config)
-    with pytest.raises(ValidationError):
+    assert config.keys_path == Path("/srv/keys")
+    assert config.api_keys == (key_digest("secret-1"), key_digest("secret-2"))
+    with pytest.raises(ValueError, match="empty"):
         parse().with_environment({"QWEN3_TTS_API_KEYS": "one,,two"})
 
 

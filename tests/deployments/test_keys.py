@@ -1,9 +1,11 @@
+import pickle
+import stat
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
-from deployments.http_app import create_app
+from deployments import keys
+from deployments.config import key_digest
 from tests.deployments.helpers import App, make_config
 
 STATUS = "/api/v1/status"
@@ -15,7 +17,7 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> App:
-    return App(make_config(tmp_path, api_keys=["first", "zweiter-schlüssel"]))
+    return App(make_config(tmp_path / "voices", api_keys=[key_digest("first"), key_digest("zweiter-schlüssel")]))
 
 
 def test_any_of_the_keys_opens(guarded: App) -> None:
@@ -37,18 +39,103 @@ def test_probes_and_documents_need_no_key(guarded: App, path: str) -> None:
 
 
 def test_listing_can_be_left_open(tmp_path: Path) -> None:
-    app = App(make_config(tmp_path, api_keys=["key"], open_listing=True))
+    app = App(make_config(tmp_path / "voices", api_keys=[key_digest("key")], open_listing=True))
     assert app.http.get("/v1/models").status_code == 200
     assert app.http.post("/v1/audio/voices", json={}).status_code == 401
     assert app.http.get(STATUS).status_code == 401
 
 
 def test_without_keys_only_this_machine_may_ask(app: App) -> None:
-    remote = TestClient(create_app(app.config, app.servers), client=("192.168.0.7", 40000))
-    assert remote.get(STATUS).status_code == 403
+    assert app.client_at("192.168.0.7").get(STATUS).status_code == 403
+    assert app.client_at("::ffff:192.168.0.7").get(STATUS).status_code == 403
     assert app.http.get(STATUS).status_code == 200
+    assert app.client_at("::1").get(STATUS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8000"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:3000"}, 200),
+        ({"Host": "rebound.example.org"}, 403),
+        ({"Host": "rebound.example.org:8000"}, 403),
+        ({"Host": "ai."}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "192.168.0.2"}, 403),
+        ({"Origin": "https://example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
+    ],
+)
+def test_without_keys_web_pages_from_elsewhere_may_not(app: App, headers: dict[str, str], status: int) -> None:
+    assert app.http.get(STATUS, headers=headers).status_code == status
 
 
 def test_with_keys_others_may_ask_too(guarded: App) -> None:
-    remote = TestClient(create_app(guarded.config, guarded.servers), client=("192.168.0.7", 40000))
-    assert remote.get(STATUS, headers=bearer("first")).status_code == 200
+    headers = {**bearer("first"), "Host": "speech.example.org", "Origin": "https://example.org"}
+    assert guarded.client_at("192.168.0.7").get(STATUS, headers=headers).status_code == 200
+
+
+def test_metrics_can_be_left_open(tmp_path: Path) -> None:
+    shut, left_open = (
+        App(make_config(tmp_path / "voices", api_keys=[key_digest("key")], open_metrics=value))
+        for value in (False, True)
+    )
+    assert shut.http.get("/metrics").status_code == 401
+    assert left_open.http.get("/metrics").status_code != 401
+
+
+def test_a_running_server_learns_of_keys(app: App) -> None:
+    path = app.config.keys_path
+    assert app.http.get(STATUS).status_code == 200
+    key = keys.add(path, "anna")
+    assert app.http.get(STATUS).status_code == 401
+    assert app.http.get(STATUS, headers=bearer(key)).status_code == 200
+    other = keys.add(path, "bert")
+    keys.remove(path, "anna")
+    assert app.http.get(STATUS, headers=bearer(key)).status_code == 401
+    assert app.http.get(STATUS, headers=bearer(other)).status_code == 200
+    keys.remove(path, "bert")
+    assert app.http.get(STATUS).status_code == 401, "a file without keys lets nobody in"
+
+
+@pytest.mark.parametrize("content", ["sha256:12", "key in clear", f"{key_digest('x')} a b\n", f"{key_digest('x')}\n"])
+def test_what_cannot_be_read_leaves_the_keys_as_they_were(app: App, content: str) -> None:
+    path = app.config.keys_path
+    key = keys.add(path, "anna")
+    assert app.http.get(STATUS, headers=bearer(key)).status_code == 200
+    path.write_text(content)
+    assert app.http.get(STATUS, headers=bearer(key)).status_code == 200
+    path.unlink()
+    assert app.http.get(STATUS, headers=bearer(key)).status_code == 200
+    assert app.http.get(STATUS).status_code == 401
+
+
+def test_a_file_that_is_damaged_from_the_start_lets_nobody_in(app: App) -> None:
+    app.config.keys_path.write_text("half a li")
+    assert app.http.get(STATUS).status_code == 401
+
+
+def test_a_key_is_shown_once_and_kept_as_a_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "made" / "keys"
+    assert keys.main(["--file", str(path), "add", "anna"]) == 0
+    key = capsys.readouterr().out.strip()
+    assert len(key.removeprefix(keys.PREFIX)) == 43
+    assert key not in path.read_text()
+    assert keys.read_keys(path) == {"anna": key_digest(key)}
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
+    assert keys.main(["--file", str(path), "add", "anna"]) == 1
+    assert keys.main(["--file", str(path), "add", "an na"]) == 1
+    capsys.readouterr()
+    assert keys.main(["--file", str(path), "list"]) == 0
+    assert capsys.readouterr().out == "anna\n"
+    assert keys.main(["--file", str(path), "remove", "anna"]) == 0
+    assert keys.main(["--file", str(path), "remove", "anna"]) == 1
+
+
+def test_keys_of_the_environment_are_digests_at_once(tmp_path: Path) -> None:
+    config = make_config(tmp_path / "voices").with_environment({"QWEN3_TTS_API_KEYS": "some-secret, other"})
+    assert config.api_keys == (key_digest("some-secret"), key_digest("other"))
+    assert b"some-secret" not in pickle.dumps(config)
+    assert App(config).http.get(STATUS, headers=bearer("some-secret")).status_code == 200

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments import keys
 from deployments.launcher import LaunchError, greeting, read_launch
 
 MODEL = {"id": "m", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "bf16", "memory_budget_mb": 1700}
@@ -25,9 +26,10 @@ def write(directory: Path, host: str | None = "127.0.0.1", **changes: object) ->
 
 
 @pytest.fixture(autouse=True)
-def _no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_overrides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("QWEN3_TTS_WEIGHTS", "QWEN3_TTS_VOICES", "QWEN3_TTS_API_KEYS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QWEN3_TTS_KEYS_FILE", str(tmp_path / "keys"))
 
 
 def test_a_deployment_file_is_read(tmp_path: Path) -> None:
@@ -39,9 +41,15 @@ def test_a_deployment_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.2", "::", None])
 def test_others_are_not_let_in_without_a_key(tmp_path: Path, host: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, host)
-    with pytest.raises(LaunchError, match="QWEN3_TTS_API_KEYS"):
+    with pytest.raises(LaunchError, match="scripts/key"):
         read_launch(path)
     monkeypatch.setenv("QWEN3_TTS_API_KEYS", "key")
+    assert "Bearer" in greeting(read_launch(path), "127.0.0.1:6379")
+
+
+def test_a_key_in_the_keys_file_is_a_key(tmp_path: Path) -> None:
+    path = write(tmp_path, "0.0.0.0")
+    keys.add(tmp_path / "keys", "anna")
     assert "Bearer" in greeting(read_launch(path), "127.0.0.1:6379")
 
 

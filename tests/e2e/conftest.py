@@ -82,7 +82,12 @@ def start_server(directory: Path) -> Server:
     process = subprocess.Popen(
         [sys.executable, "-m", "deployments.launcher", str(config)],
         cwd=ROOT,
-        env={**os.environ, "QWEN3_TTS_WEIGHTS": "embedded", "QWEN3_TTS_VOICES": str(voices)},
+        env={
+            **os.environ,
+            "QWEN3_TTS_WEIGHTS": "embedded",
+            "QWEN3_TTS_VOICES": str(voices),
+            "QWEN3_TTS_KEYS_FILE": str(directory / "keys"),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

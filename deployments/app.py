@@ -9,7 +9,8 @@ from ray.serve import Application
 
 from deployments.config import AppConfig, ModelConfig
 from deployments.ingress import Ingress
-from deployments.model_server import EngineFactory, ModelServer, load_configured_engine
+from deployments.model_server import EngineFactory, load_configured_engine
+from deployments.replica import ModelReplica
 
 HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica is noticed at the next check, a sick one at the third
 INGRESS_CPUS = 0.1
@@ -46,5 +47,5 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=30.0,
         ray_actor_options={"num_cpus": model.num_cpus, "memory": config.budget_bytes(model)},
-    )(ModelServer)
+    )(ModelReplica)
     return deployment.bind(config, model, engine_factory)

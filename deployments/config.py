@@ -15,6 +15,7 @@ WEIGHTS_VARIABLE = "QWEN3_TTS_WEIGHTS"
 VOICES_VARIABLE = "QWEN3_TTS_VOICES"
 API_KEYS_VARIABLE = "QWEN3_TTS_API_KEYS"  # separated by commas
 KEYS_FILE_VARIABLE = "QWEN3_TTS_KEYS_FILE"
+LOGS_VARIABLE = "QWEN3_TTS_LOGS"
 KEY_DIGEST = r"sha256:[0-9a-f]{64}"
 
 MIB = 1024 * 1024
@@ -80,6 +81,7 @@ class AppConfig(Settings):
     models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1)]
     weights: str = "embedded"  # "embedded", "hub", or a folder that holds the published directories
     voices: str | None = None  # folder of cloned voices; None: ~/.local/share/qwen3-tts-cpu/voices
+    logs: str | None = None  # folder of JSON log files; None: ~/.local/state/qwen3-tts-cpu/logs
     # Digests of API keys, as deployments/keys.py makes them: this file travels through Ray, a key must not.
     api_keys: Annotated[tuple[KeyDigest, ...], Field(strict=False)] = ()  # none, and no file: loopback clients only
     keys_file: str | None = None  # more of them, which may change; None: ~/.config/qwen3-tts-cpu/keys
@@ -108,6 +110,8 @@ class AppConfig(Settings):
             overrides["weights"] = weights
         if voices := variables.get(VOICES_VARIABLE):
             overrides["voices"] = voices
+        if logs := variables.get(LOGS_VARIABLE):
+            overrides["logs"] = logs
         if keys := variables.get(API_KEYS_VARIABLE):
             overrides["api_keys"] = (*self.api_keys, *_digests(keys))
         if keys_file := variables.get(KEYS_FILE_VARIABLE):
@@ -142,6 +146,12 @@ class AppConfig(Settings):
         if self.voices is not None:
             return Path(self.voices).expanduser().resolve()
         return Path.home() / ".local" / "share" / "qwen3-tts-cpu" / "voices"
+
+    @property
+    def logs_directory(self) -> Path:
+        if self.logs is not None:
+            return Path(self.logs).expanduser().resolve()
+        return Path.home() / ".local" / "state" / "qwen3-tts-cpu" / "logs"
 
     @property
     def keys_path(self) -> Path:

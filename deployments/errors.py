@@ -30,7 +30,7 @@ from voices import (
     VoiceStorageError,
 )
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 
 class ModelNotFoundError(SpeechError):
@@ -167,6 +167,7 @@ async def handle_speech_error(_: Request, error: Exception) -> Response:
 
 
 async def handle_unknown_error(request: Request, error: Exception) -> Response:
-    """FastAPI's handler for everything else; the server above logs the traceback."""
-    logger.error("request %s failed: %s", request.headers.get("x-request-id", "-"), type(error).__name__)
+    """FastAPI's handler for everything else: the traceback is for the log."""
+    request_id = request.headers.get("x-request-id", "-")
+    logger.error("request failed: %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
     return error_response(error)

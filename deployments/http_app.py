@@ -22,6 +22,7 @@ from deployments.errors import (
 )
 from deployments.middleware import BodyLimit, KeyCheck, RequestId
 from deployments.model_client import ModelClient
+from deployments.recorder import Recorder
 from deployments.schemas import ErrorBody
 from deployments.services import Services
 from models import SpeechError
@@ -52,10 +53,12 @@ def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI
 
 
 class SpeechApp(FastAPI):
-    """FastAPI with request ids also on its last-resort errors, and without a promise of the 422 that is never sent."""
+    """FastAPI with request ids and records also of its last-resort errors, and without a promise of the 422 that is
+    never sent."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestId(super().build_middleware_stack())
+        recorder = Recorder(super().build_middleware_stack(), self.state.services.metrics)
+        return RequestId(recorder)
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
+from deployments import logs
 from deployments.config import AppConfig
 from deployments.http_app import create_app
 from deployments.model_client import ServeModelClient
@@ -17,6 +18,7 @@ class Ingress:
 
     def __init__(self, config: AppConfig, models: Mapping[str, DeploymentHandle[Any]]) -> None:
         keep_to_node()
+        logs.configure(config.logs_directory, "ingress")
         self._config = config
         self._clients = {model_id: ServeModelClient(handle) for model_id, handle in models.items()}
 

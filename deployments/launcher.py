@@ -193,6 +193,8 @@ Ready at {launch.url} (documentation: {launch.url}/docs). Try, in another termin
 
   {curl}/api/v1/status
 
+Logs, as lines of JSON: {launch.config.logs_directory}/*.jsonl
+
 Deployment handles in Python: ray.init(address="auto") in a process that was told where this Ray is:
   export {LOCAL_RAY}=0 RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
 

@@ -12,7 +12,6 @@ from deployments import memory_budget
 from deployments.config import AppConfig, ModelConfig
 from deployments.events import ServerEvent
 from deployments.reading import Reading
-from deployments.replica_port import keep_to_node
 from deployments.validation import Conditioner, raise_for_failure
 from models import (
     AudioChunk,
@@ -66,7 +65,6 @@ class ModelServer:
     def __init__(
         self, config: AppConfig, model: ModelConfig, engine_factory: EngineFactory = load_configured_engine
     ) -> None:
-        keep_to_node()
         self._library = VoiceLibrary(config.voices_directory)
         self._engine = engine_factory(config, model)
         self._longest_passage = config.max_passage_characters

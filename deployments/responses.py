@@ -16,7 +16,7 @@ from deployments.schemas import AudioFormat, SpeechJson
 from deployments.speech import Speech
 from models import SpeechError
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """The routes at the root, for whoever watches over the server."""
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from deployments.errors import ModelUnavailableError
+from deployments.metrics import CONTENT_TYPE
 from deployments.schemas import HealthBody, LiveBody
 from deployments.services import InjectedServices
 
@@ -27,3 +29,9 @@ async def readyz(services: InjectedServices) -> LiveBody:
 async def health(services: InjectedServices) -> HealthBody:
     """What /readyz knows, in words; 200 also while models load."""
     return await services.status.health()
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(services: InjectedServices) -> Response:
+    """What Prometheus reads."""
+    return Response(services.metrics.exposition(await services.status.status()), media_type=CONTENT_TYPE)

@@ -217,6 +217,7 @@ class ModelStatus(Shown):
     rtf: float | None = None
     requests: int | None = None
     failures: int | None = None
+    runaways: int | None = None
     audio_seconds: float | None = None
 
 

@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from deployments.config import AppConfig
+from deployments.metrics import Metrics
 from deployments.model_client import ModelClient
 from deployments.router import Router
 from deployments.speech_service import SpeechService
@@ -25,6 +26,7 @@ class Services:
     voices: VoiceService
     speech: SpeechService
     status: StatusService
+    metrics: Metrics
     started_at: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
@@ -32,7 +34,7 @@ class Services:
         """`clients` by model id."""
         router = Router(config, clients)
         voices = VoiceService(config, router, VoiceLibrary(config.voices_directory))
-        return cls(router, voices, SpeechService(config, router, voices), StatusService(config, router))
+        return cls(router, voices, SpeechService(config, router, voices), StatusService(config, router), Metrics())
 
 
 def _services(request: Request) -> Services:

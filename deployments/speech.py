@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployments.config import ModelConfig
 from deployments.errors import DeadlinePassedError
 from deployments.events import ServerEvent
 from deployments.model_client import ModelClient
+from deployments.request_record import current_record
 from deployments.validation import check_language, raise_for_failure
 from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SynthesisRequest
 from models.types import Samples
@@ -63,7 +64,18 @@ class Speech:
 
     async def aclose(self) -> None:
         """Stop speaking if it has not ended."""
+        self._tell_record()
         await self._events.aclose()
+
+    def _tell_record(self) -> None:
+        """Note how it went with the request that asked for it."""
+        if (record := current_record.get()) is None:
+            return
+        record.model, record.audio_s = self.model_id, self.seconds
+        record.outcome = "abandoned" if self.finished is None else self.finished.reason
+        if self.finished is not None:
+            record.queue_s = self.finished.queue_s
+            record.rtf = self.real_time_factor or None
 
     async def _next_chunk(self) -> AudioChunk | None:
         """None after the proper end of the utterance."""
@@ -91,6 +103,8 @@ async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
     Raises InvalidRequestError for what the model cannot do, and as `Speech` does.
     """
     check_language(request, route.info)
+    if (record := current_record.get()) is not None:
+        request = replace(request, request_id=record.engine_id)
     speech = Speech(route, route.client.speak(request), request.timeout_s)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(speech.aclose)

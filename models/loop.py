@@ -93,7 +93,8 @@ class Loop:
         try:
             act()
         except (SpeechError, RuntimeError, MemoryError, ValueError, IndexError) as error:
-            _log.exception("%d sequences failed", len(batch))
+            ids = ", ".join(sequence.request.request_id for sequence in batch)
+            _log.exception("%d sequences failed", len(batch), extra={"request_id": ids})
             for sequence in batch:
                 self._end(sequence, FinishReason.ERROR, f"{type(error).__name__}: {error}")
 
@@ -170,6 +171,7 @@ class Loop:
             self._meter.finished(sequence)
             self._admission.leave(sequence)
             self._tell(sequence, sequence.close)
+            _log.info("utterance ended", extra=_fields(sequence))
 
     def _tell(self, sequence: Sequence, speak: Callable[[], None]) -> None:
         """Call a listener. It is somebody else's code: whatever it raises costs its own request only."""
@@ -178,3 +180,15 @@ class Loop:
         except Exception:  # noqa: BLE001
             _log.exception("the listener of request %s failed", sequence.request.request_id)
             self._end(sequence, FinishReason.CANCELLED, "its listener failed")
+
+
+def _fields(sequence: Sequence) -> dict[str, object]:
+    """How a sequence ended, for the log: numbers and names, never what was spoken."""
+    first = sequence.first_chunk_at
+    return {
+        "request_id": sequence.request.request_id,
+        "outcome": str(sequence.reason),
+        "frames": sequence.frames,
+        "ttfa_s": None if first is None else first - sequence.submitted_at,
+        "duration_s": time.monotonic() - sequence.submitted_at,
+    }

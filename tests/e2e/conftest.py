@@ -87,6 +87,7 @@ def start_server(directory: Path) -> Server:
             "QWEN3_TTS_WEIGHTS": "embedded",
             "QWEN3_TTS_VOICES": str(voices),
             "QWEN3_TTS_KEYS_FILE": str(directory / "keys"),
+            "QWEN3_TTS_LOGS": str(directory / "logs"),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,0 +1,73 @@
+"""Logs as lines of JSON: one object a line, one line an event, one file a process.
+
+What is logged are names, numbers and ids, never a key and never what somebody asked to be spoken.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+FIELDS = (
+    "request_id", "model", "method", "route", "status", "outcome", "ttfa_s", "rtf", "audio_s", "queue_s", "duration_s",
+    "frames",
+)  # fmt: skip
+OURS = ("deployments", "voices", "models")
+FILE_BYTES = 10 * 2**20
+FILES = 4  # of a process: the newest and what was in it before
+
+
+class JsonLines(logging.Formatter):
+    """A record as an object of ts, level, logger, message, those of FIELDS that it has, and exception."""
+
+    def __init__(self, model: str | None = None) -> None:
+        """`model`: the one that is logged about where a record does not say."""
+        super().__init__()
+        self._model = model
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if self._model is not None:
+            line["model"] = self._model
+        line |= {name: _short(vars(record)[name]) for name in FIELDS if name in vars(record)}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure(directory: Path, process: str, model: str | None = None) -> None:
+    """Log to `directory`/`process`.jsonl, and warnings to standard error too, which Ray shows where it was started.
+
+    A directory that cannot be written costs the file and not the process.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(logging.WARNING)
+    trouble: OSError | None = None
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / f"{process}.jsonl"
+        handlers.append(RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8"))
+    except OSError as error:
+        trouble = error
+    for handler in handlers:
+        handler.setFormatter(JsonLines(model))
+    for name in OURS:
+        logger = logging.getLogger(name)
+        for old in logger.handlers:
+            old.close()
+        logger.setLevel(logging.INFO)
+        logger.handlers = handlers
+        logger.propagate = False
+    if trouble is not None:
+        logging.getLogger(__name__).warning("no log file: %s", trouble)
+
+
+def _short(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

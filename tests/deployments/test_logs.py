@@ -1,0 +1,109 @@
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from deployments import logs
+from deployments.config import key_digest
+from deployments.metrics import Metrics
+from deployments.recorder import Recorder
+from deployments.request_record import current_record
+from tests.deployments.helpers import App, make_clip, make_config
+
+SYNTHESIZE = "/api/v1/tts/synthesize"
+SPOKEN = {"text": "A most private sentence.", "voice": "narrator_cloned"}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """Logs of this process go here, and afterwards where they went before."""
+    loggers = [logging.getLogger(name) for name in logs.OURS]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    logs.configure(tmp_path / "logs", "ingress")
+    yield tmp_path / "logs"
+    for handler in loggers[0].handlers:
+        handler.close()
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+def lines(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "ingress.jsonl").read_text().splitlines()]
+
+
+def test_a_request_is_one_line_with_the_id_that_the_client_sees(app: App, directory: Path) -> None:
+    answer = app.http.post(SYNTHESIZE, json={**SPOKEN, "stream": True, "format": "pcm"})
+    app.http.get("/livez")
+    [line] = lines(directory)
+    assert (line["level"], line["message"], line["route"]) == ("INFO", "request ended", SYNTHESIZE)
+    assert (line["status"], line["outcome"], line["model"]) == (200, "eos", "base-small-bf16")
+    assert line["audio_s"] == pytest.approx(0.4)
+    assert 0 < line["ttfa_s"] <= line["duration_s"]
+    assert line["rtf"] > 0
+    assert line["ts"].endswith("+00:00")
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert app.engines["base-small-bf16"].requests[-1].request_id == line["request_id"]
+
+
+def test_two_requests_of_one_id_in_flight_are_two_to_the_engine() -> None:
+    ids: list[str] = []
+
+    async def twice(scope: Scope, receive: Receive, send: Send) -> None:
+        record = current_record.get()
+        assert record is not None
+        ids.append(record.engine_id)
+        if len(ids) == 1:
+            await recorder(dict(scope), receive, send)
+        else:
+            await Response()(scope, receive, send)
+
+    recorder = Recorder(twice, Metrics())
+    client = TestClient(recorder)
+    client.get("/x", headers={"x-request-id": "mine"})
+    assert ids[0] == "mine"
+    assert re.fullmatch(r"mine~[0-9a-f]{8}", ids[1])
+    client.get("/x", headers={"x-request-id": "mine"})
+    assert ids[2] == "mine"
+
+
+def test_what_is_said_and_who_says_it_stays_private(tmp_path: Path, directory: Path) -> None:
+    app = App(make_config(tmp_path / "voices", api_keys=[key_digest("secret-key")]))
+    key = {"Authorization": "Bearer secret-key"}
+    secrets = ["private sentence", "secret-key", "hidden sailor", "whispered", "[crash]", "wrong-key"]
+    app.http.post(SYNTHESIZE, json=SPOKEN, headers=key)
+    app.http.post(SYNTHESIZE, json=SPOKEN, headers={"Authorization": "Bearer wrong-key"})
+    app.http.post(SYNTHESIZE, json={**SPOKEN, "language": "hidden sailor"}, headers=key)
+    app.http.post("/api/v1/tts/design", json={"text": "whispered", "description": "hidden sailor"}, headers=key)
+    app.broken.post(SYNTHESIZE, json={**SPOKEN, "text": "whispered [crash]"}, headers=key)
+    form = {"voice_name": "hidden sailor", "reference_text": "whispered"}
+    app.http.post("/api/v1/tts/clone", data=form, files={"reference_audio": make_clip()}, headers=key)
+    written = lines(directory)
+    assert len(written) >= 6
+    assert [secret for secret in secrets if secret in json.dumps(written)] == []
+    assert any(line.get("status") == 500 for line in written)
+
+
+def test_exceptions_keep_their_trace(directory: Path) -> None:
+    try:
+        raise RuntimeError("it broke")
+    except RuntimeError:
+        logging.getLogger("models.loop").exception("failed", extra={"request_id": "abc"})
+    [line] = lines(directory)
+    assert (line["logger"], line["request_id"]) == ("models.loop", "abc")
+    assert "RuntimeError: it broke" in line["exception"]
+
+
+@pytest.mark.usefixtures("directory")
+def test_a_directory_that_cannot_be_written_costs_the_file_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    logs.configure(tmp_path / "file" / "logs", "ingress")
+    logging.getLogger("deployments").info("still here")
+    assert not (tmp_path / "file" / "logs").exists()

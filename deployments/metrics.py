@@ -24,6 +24,8 @@ _GAUGES = {
     "slots": ("slots", "Utterances that can be computed together"),
     "slots_used": ("slots_used", "Utterances that are being computed"),
     "queue": ("waiting", "Utterances that wait for a slot"),
+    "queue_batch": ("waiting_batch", "Of those, the batch class's"),
+    "queued_audio_seconds": ("queued_audio_seconds", "Audio still to be made, as expected"),
     "resident_bytes": ("resident_bytes", "Memory that the model's replica has resident"),
     "peak_bytes": ("peak_resident_bytes", "The most memory that the replica ever had resident"),
     "budget_bytes": ("budget_bytes", "Memory that the replica may take"),
@@ -31,9 +33,8 @@ _GAUGES = {
     "rtf": ("measured_real_time_factor", "Time at work over audio made, since the replica started"),
 }
 _COUNTERS = {
-    "requests": ("utterances", "Utterances that ended, whatever the reason"),
-    "failures": ("failures", "Utterances that failed"),
-    "runaways": ("runaways", "Utterances whose end was missed and cut"),
+    "rejected": ("rejected", "Requests that were not let in: too much work before them"),
+    "preempted": ("preempted", "Times that batch work gave up its slot"),
     "audio_seconds": ("audio_seconds", "Audio that was made"),
 }
 
@@ -102,6 +103,13 @@ def _families(status: StatusBody) -> Iterator[Metric]:
         yield _of_models(GaugeMetricFamily(f"{PREFIX}_{name}", what, labels=["model"]), status.models, field)
     for field, (name, what) in _COUNTERS.items():
         yield _of_models(CounterMetricFamily(f"{PREFIX}_{name}", what, labels=["model"]), status.models, field)
+    ended = CounterMetricFamily(
+        f"{PREFIX}_utterances", "Utterances by how the engine ended them", labels=["model", "outcome"]
+    )
+    for model in status.models:
+        for outcome, count in (model.outcomes or {}).items():
+            ended.add_metric([model.id, outcome], count)
+    yield ended
     states = GaugeMetricFamily(f"{PREFIX}_model_state", "1 for the state a model is in", labels=["model", "state"])
     for model in status.models:
         for state in _STATES:

@@ -217,7 +217,7 @@ class ModelStatus(Shown):
     rtf: float | None = None
     requests: int | None = None
     failures: int | None = None
-    runaways: int | None = None
+    outcomes: dict[str, int] | None = Field(default=None, description="finished requests by how they ended")
     audio_seconds: float | None = None
 
 

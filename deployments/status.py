@@ -91,7 +91,7 @@ def _loaded(report: ModelReport) -> dict[str, object]:
         "rtf": report.status.real_time_factor,
         "requests": report.status.requests,
         "failures": report.status.failures,
-        "runaways": report.status.runaways,
+        "outcomes": dict(report.status.outcomes),
         "audio_seconds": report.status.audio_seconds,
     }
 

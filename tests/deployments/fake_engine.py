@@ -91,7 +91,7 @@ class FakeEngine:
         return VoicePrompt(np.full(4, float(np.abs(samples).max()), dtype=np.float32), codes, text)
 
     def status(self) -> EngineStatus:
-        return EngineStatus(len(self._active), 0, self._finished, 0, 0, 0.0, 0.1)
+        return EngineStatus(len(self._active), 0, self._finished, 0, 0, 0.0, 0.1, outcomes={"eos": self._finished})
 
     def memory_report(self) -> MemoryReport:
         return MemoryReport(0, 0, 0, 0, 0)

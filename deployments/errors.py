@@ -17,7 +17,9 @@ from models import (
     EngineClosedError,
     GenerationError,
     InvalidRequestError,
+    OutOfMemoryError,
     OverloadedError,
+    RequestTooLargeError,
     SpeechError,
 )
 from voices import (
@@ -103,10 +105,12 @@ _ANSWERS: dict[type[Exception], Answer] = {
     VoiceExistsError: Answer(409, _INVALID, "voice_exists"),
     VoiceBrokenError: Answer(409, _INVALID, "voice_broken"),
     BodyTooLargeError: Answer(413, _INVALID, "body_too_large"),
+    RequestTooLargeError: Answer(413, _INVALID, "request_too_large"),
     MediaTypeError: Answer(415, _INVALID, "unsupported_media_type"),
     OverloadedError: Answer(429, "rate_limit_error", "overloaded", _RETRY_AFTER_S),
     GenerationError: Answer(500, _SERVER, "generation_failed"),
     VoiceStorageError: Answer(503, _SERVER, "voice_storage_failed", _RETRY_AFTER_S),
+    OutOfMemoryError: Answer(503, _SERVER, "out_of_memory", _RETRY_AFTER_S),
     EngineClosedError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),
     CheckpointError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),
     ModelUnavailableError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),

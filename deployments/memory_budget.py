@@ -9,19 +9,57 @@ mapped pages, such as those of a checkpoint that has just been packed, the kerne
 
 Address space and resident memory differ by far: a thread reserves 8 MiB of stack and touches a few KiB. So the limit is
 the address space in use now, plus what the budget leaves, plus room for a few threads; and it is put anew every few
-seconds, lest address space that nobody touches eat up the budget.
+seconds, lest address space that nobody touches eat up the budget. Caches that are reserved and not yet touched are the
+exception: sequences will touch them without another allocation, so the budget counts them from the start.
 """
 
 import resource
 from pathlib import Path
 
-from models import SpeechError
+from deployments.config import MIB, AppConfig, ModelConfig
+from models import MemoryReport, SpeechError
+from models.architecture import read_architecture
+from models.memory_estimate import BASE_FILES, Dimensions, MemoryEstimate, Setting, estimate_memory, nearest_fit
+from models.synthetic import SHAPES
 
-ROOM_FOR_THREADS = 128 * 2**20
+ROOM_FOR_THREADS = 128 * MIB
 
 
 class MemoryBudgetError(SpeechError):
-    """A model that is larger than its budget as soon as it is loaded."""
+    """A model that does not fit its budget."""
+
+
+def dimensions_of(config: AppConfig, model: ModelConfig) -> Dimensions:
+    """The dimensions of a configured model, read from its folder or known. Raises CheckpointError."""
+    match config.weights_source:
+        case "embedded":
+            return SHAPES["tiny"]
+        case "hub":
+            return SHAPES["0.6b" if "0.6B" in model.checkpoint else "1.7b"]
+        case "folder":
+            return read_architecture(Path(config.source(model)))
+
+
+def setting_of(model: ModelConfig) -> Setting:
+    """What the configuration chooses of a model."""
+    return Setting(model.precision, model.slots, model.max_positions)
+
+
+def estimate(config: AppConfig, model: ModelConfig) -> MemoryEstimate:
+    """What a configured model will take at most. Needs no weights. Raises CheckpointError."""
+    return estimate_memory(dimensions_of(config, model), model.kind, setting_of(model))
+
+
+def preflight(config: AppConfig, model: ModelConfig) -> None:
+    """Raises MemoryBudgetError, with the numbers and the nearest setting that fits, for a budget that is too small."""
+    needed, budget = estimate(config, model), config.budget_bytes(model)
+    if needed.total <= budget:
+        return
+    fit = nearest_fit(dimensions_of(config, model), model.kind, setting_of(model), budget)
+    way_out = "no setting fits" if fit is None else f"the nearest setting that fits: {fit}"
+    raise MemoryBudgetError(
+        f"{model.id} needs {needed}, memory_budget_mb is {budget / MIB:.0f}; {way_out}, or raise the budget"
+    )
 
 
 def _status_bytes(key: str) -> int:
@@ -43,23 +81,24 @@ def peak_bytes() -> int:
     return _status_bytes("VmHWM")
 
 
-def used_bytes(mapped_weights: int) -> int:
-    """What counts against the budget: private memory that was touched, and the mapped weights."""
-    return _status_bytes("RssAnon") + mapped_weights
+def used_bytes(report: MemoryReport) -> int:
+    """What counts against the budget: private memory, caches to be touched yet, mapped weights, pages of libraries."""
+    return _status_bytes("RssAnon") + report.untouched + report.mapped + BASE_FILES
 
 
-def check(budget_bytes: int, mapped_weights: int) -> None:
-    """Raises MemoryBudgetError when the budget is used up already."""
-    used = used_bytes(mapped_weights)
+def check(budget_bytes: int, report: MemoryReport) -> None:
+    """Raises MemoryBudgetError when a loaded model has used up the budget, whatever was estimated."""
+    used = used_bytes(report)
     if used >= budget_bytes:
         raise MemoryBudgetError(
-            f"the loaded model takes {used / 2**20:.0f} MiB, {mapped_weights / 2**20:.0f} of them weights; "
-            f"memory_budget_mb is {budget_bytes / 2**20:.0f}: raise it, or lower slots or max_positions"
+            f"the loaded model takes {used / MIB:.0f} MiB, {report.weights / MIB:.0f} of them weights and "
+            f"{report.caches / MIB:.0f} caches; memory_budget_mb is {budget_bytes / MIB:.0f}: raise it, or lower slots "
+            "or max_positions"
         )
 
 
-def enforce(budget_bytes: int, mapped_weights: int) -> None:
+def enforce(budget_bytes: int, report: MemoryReport) -> None:
     """Cap this process's private memory so that it stays in its budget; call it again from time to time."""
-    left = max(0, budget_bytes - used_bytes(mapped_weights))
+    left = max(0, budget_bytes - used_bytes(report))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (_status_bytes("VmData") + left + ROOM_FOR_THREADS, hard))

@@ -1,7 +1,6 @@
 """The replica: one engine, spoken to through deployment handles."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import numpy as np
 from deployments import memory_budget
 from deployments.config import AppConfig, ModelConfig
 from deployments.events import ServerEvent
+from deployments.node import read_node
 from deployments.reading import Reading
 from deployments.validation import Conditioner, raise_for_failure
 from models import (
@@ -20,11 +20,14 @@ from models import (
     EngineStatus,
     Finished,
     MemoryReport,
+    OutOfMemoryError,
+    RequestTooLargeError,
     SpeechEngine,
     SynthesisRequest,
     VoicePrompt,
     load_engine,
 )
+from models.errors import is_out_of_memory
 from models.types import Samples
 from voices import VoiceLibrary
 
@@ -44,11 +47,12 @@ class ModelReport:
 
 
 def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngine:
-    """The real engine; tests inject another factory."""
+    """The real engine; tests inject another factory. Raises MemoryBudgetError before anything is loaded."""
+    memory_budget.preflight(config, model)
     return load_engine(
         config.source(model),
         precision=model.precision,
-        threads=model.threads or len(os.sched_getaffinity(0)),  # never OpenMP's default: Ray sets it to num_cpus
+        threads=model.threads or read_node().threads,  # never OpenMP's default: Ray sets it to num_cpus
         slots=model.slots,
         max_waiting=model.max_waiting,
         max_positions=model.max_positions,
@@ -69,11 +73,9 @@ class ModelServer:
         self._engine = engine_factory(config, model)
         self._longest_passage = config.max_passage_characters
         self._conditioner = Conditioner(self._engine.info.fingerprint, self._engine.encode_voice)
-        # The native kernels read weights where they are mapped; torch copies them into private memory.
-        mapped_weights = self._engine.memory_report().weights if self._engine.info.backend == "native" else 0
-        self._budget = (config.budget_bytes(model), mapped_weights)
-        memory_budget.check(*self._budget)
-        memory_budget.enforce(*self._budget)
+        self._budget_bytes = config.budget_bytes(model)
+        memory_budget.check(self._budget_bytes, self._engine.memory_report())
+        memory_budget.enforce(self._budget_bytes, self._engine.memory_report())
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
@@ -100,7 +102,15 @@ class ModelServer:
 
     async def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
         """What this Base model needs to speak like `samples`; `text` None gives an x-vector clone."""
-        return await asyncio.to_thread(self._engine.encode_voice, samples, sample_rate, text)
+        try:
+            return await asyncio.to_thread(self._engine.encode_voice, samples, sample_rate, text)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            status = self._engine.status()
+            alone = status.slots_used == 0 and status.waiting == 0
+            kind = RequestTooLargeError if alone else OutOfMemoryError
+            raise kind("there was no memory left to encode the reference audio") from error
 
     async def info(self) -> EngineInfo:
         """What is loaded."""
@@ -119,7 +129,7 @@ class ModelServer:
 
     def check_health(self) -> None:
         """Ray calls this every few seconds and replaces a replica that raises."""
-        memory_budget.enforce(*self._budget)
+        memory_budget.enforce(self._budget_bytes, self._engine.memory_report())
         if not self._engine.healthy():
             raise EngineClosedError("the engine thread is dead or stuck")
 

@@ -16,7 +16,9 @@ from models import (
     FinishReason,
     GenerationError,
     InvalidRequestError,
+    OutOfMemoryError,
     Priority,
+    RequestTooLargeError,
     Sampling,
     SynthesisRequest,
 )
@@ -149,6 +151,10 @@ def raise_for_failure(finished: Finished) -> None:
     match finished.reason:
         case FinishReason.ERROR:
             raise GenerationError(finished.error or "the utterance failed while it was being computed")
+        case FinishReason.MEMORY:
+            raise OutOfMemoryError(finished.error)
+        case FinishReason.TOO_LARGE:
+            raise RequestTooLargeError(finished.error)
         case FinishReason.DEADLINE:
             raise DeadlinePassedError("the deadline passed before the utterance was finished")
         case FinishReason.CANCELLED:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.architecture import StackDimensions
-from models.lazy_memory import lazy_zeros
+from models.lazy_memory import lazy_zeros, touched_bytes
 from models.quantization import Linear
 from models.transformer_parts import rms_norm, rotary_table, rotate
 
@@ -32,6 +32,11 @@ class KeyValueCache:
     def nbytes(self) -> int:
         """Bytes reserved."""
         return self.keys.nbytes + self.values.nbytes
+
+    @property
+    def untouched_bytes(self) -> int:
+        """Bytes reserved that cost nothing yet."""
+        return self.nbytes - touched_bytes(self.keys) - touched_bytes(self.values)
 
     def snapshot(self, slot: int, length: int) -> tuple[Tensor, Tensor]:
         """Copies of the first `length` positions of a slot: two of [layers, kv_heads, length, head_dim]."""

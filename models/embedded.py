@@ -22,7 +22,7 @@ def _version() -> str:
 
 def _make(directory: Path, kind: Kind) -> None:
     """Write the checkpoint beside its place and give it its name; whoever comes second finds it there."""
-    from models.synthetic import write_checkpoint  # needed on the first start alone
+    from models.synthetic.writing import write_checkpoint  # needed on the first start alone
 
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))

@@ -15,7 +15,13 @@ import torch
 from models.admission import Admission
 from models.engine_api import EngineInfo, EngineStatus, Listener, MemoryReport
 from models.engine_options import EngineOptions
-from models.errors import EngineClosedError, GenerationError, InvalidRequestError
+from models.errors import (
+    EngineClosedError,
+    GenerationError,
+    InvalidRequestError,
+    OutOfMemoryError,
+    RequestTooLargeError,
+)
 from models.loop import Loop
 from models.meter import Meter
 from models.model import Model
@@ -112,7 +118,7 @@ class Engine:
             slots_used=len(self._loop.scheduler.admitted),
             waiting=interactive + batch,
             requests=sum(outcomes.values()),
-            failures=outcomes[FinishReason.ERROR],
+            failures=sum(outcomes[reason] for reason in FinishReason if reason.failed),
             runaways=outcomes[FinishReason.RUNAWAY],
             audio_seconds=meter.audio_s,
             real_time_factor=meter.real_time_factor,
@@ -208,5 +214,9 @@ class Engine:
 
 
 def _raise_if_failed(finished: Finished) -> None:
+    if finished.reason is FinishReason.MEMORY:
+        raise OutOfMemoryError(finished.error)
+    if finished.reason is FinishReason.TOO_LARGE:
+        raise RequestTooLargeError(finished.error)
     if finished.reason in (FinishReason.ERROR, FinishReason.CANCELLED, FinishReason.DEADLINE):
         raise GenerationError(finished.error or f"ended as {finished.reason}")

@@ -51,7 +51,7 @@ class EngineStatus:
     slots_used: int
     waiting: int  # for a slot, those included that had to give one up
     requests: int  # finished, whatever the reason
-    failures: int  # finished with FinishReason.ERROR
+    failures: int  # finished with a reason that is a failure
     runaways: int
     audio_seconds: float  # emitted since start
     real_time_factor: float | None  # wall time over audio time while busy; None before the first frame
@@ -68,7 +68,9 @@ class MemoryReport:
     """Bytes by purpose. Weights that are memory-mapped are counted at their mapped size."""
 
     weights: int
+    mapped: int  # of the weights: read where they are mapped, not copied into private memory
     caches: int
+    untouched: int  # of the caches: reserved, but not taken yet
     codec_state: int
     workspace: int
     prefixes: int

@@ -45,3 +45,19 @@ class OverloadedError(SpeechError):
     def __reduce__(self) -> tuple[type["OverloadedError"], tuple[str, float]]:
         """Pickled from what it is made of: it crosses processes."""
         return type(self), (self.message, self.retry_after_s)
+
+
+class OutOfMemoryError(SpeechError):
+    """There was no memory left for this request beside the others that run; a later try may find some."""
+
+
+class RequestTooLargeError(SpeechError):
+    """The request does not fit into the memory there is, even alone."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; torch says so with a RuntimeError."""
+    signs = ("can't allocate memory", "std::bad_alloc")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    )

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import mmap
+import os
 from collections.abc import Sequence
 
 import torch
@@ -29,3 +30,12 @@ def give_back_heap() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def touched_bytes(zeros: Tensor) -> int:
+    """How much of what `lazy_zeros` made has been written to and costs memory."""
+    pages = torch.zeros(-(-zeros.nbytes // mmap.PAGESIZE), dtype=torch.uint8)
+    address, size = ctypes.c_void_p(zeros.data_ptr()), ctypes.c_size_t(zeros.nbytes)
+    if ctypes.CDLL(None, use_errno=True).mincore(address, size, ctypes.c_void_p(pages.data_ptr())) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int((pages & 1).sum()) * mmap.PAGESIZE

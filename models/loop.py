@@ -8,7 +8,7 @@ import numpy as np
 
 from models.admission import Admission
 from models.engine_options import EngineOptions
-from models.errors import SpeechError
+from models.errors import SpeechError, is_out_of_memory
 from models.meter import Meter
 from models.runaway import RunawayDetector, Verdict
 from models.runner import Runner
@@ -93,10 +93,21 @@ class Loop:
         try:
             act()
         except (SpeechError, RuntimeError, MemoryError, ValueError, IndexError) as error:
+            if is_out_of_memory(error):
+                self._shed(batch[-1])
+                return
             ids = ", ".join(sequence.request.request_id for sequence in batch)
             _log.exception("%d sequences failed", len(batch), extra={"request_id": ids})
             for sequence in batch:
                 self._end(sequence, FinishReason.ERROR, f"{type(error).__name__}: {error}")
+
+    def _shed(self, sequence: Sequence) -> None:
+        """Memory ran out: one sequence, the one admitted last, makes room, and the others try again."""
+        _log.warning("no memory left for a request", extra={"request_id": sequence.request.request_id})
+        self._runner.forget_prefixes()
+        others = [other for other in self.scheduler.admitted if other is not sequence and other.reason is None]
+        reason = FinishReason.MEMORY if others else FinishReason.TOO_LARGE
+        self._end(sequence, reason, "there was no memory left for this request")
 
     def _start(self, sequence: Sequence) -> None:
         self._runner.start(sequence)

@@ -73,9 +73,12 @@ class Model:
     def memory_report(self) -> MemoryReport:
         """Bytes by purpose."""
         runner = self.runner
+        weights = self._language_model.weight_bytes + self._codec.weight_bytes
         return MemoryReport(
-            weights=self._language_model.weight_bytes + self._codec.weight_bytes,
+            weights=weights,
+            mapped=weights if self._language_model.backend == "native" else 0,  # torch copies them
             caches=runner.cache_bytes,
+            untouched=runner.untouched_bytes,
             codec_state=runner.codec_bytes,
             workspace=runner.workspace_bytes,
             prefixes=runner.prefix_bytes,

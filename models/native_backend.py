@@ -27,6 +27,7 @@ from models.packed_cache import open_packed
 from models.quantization import quantize_int8, quantize_nf4
 from models.stack_weights import (
     PREDICTOR,
+    TALKER,
     JointLinear,
     layer_linears,
     predictor_embeddings,
@@ -110,8 +111,10 @@ class NativeWeights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes mapped."""
-        return sum(tensor.nbytes for tensor in self._packed.values())
+        """Bytes mapped: packed products, and the tables of codes where the checkpoint has them."""
+        tables = [self._model.tensor(f"{TALKER}.codec_embedding.weight")]
+        tables += predictor_embeddings(self._architecture, self._model.tensor)
+        return sum(tensor.nbytes for tensor in (*self._packed.values(), *tables))
 
     def head(self, joint: JointLinear) -> PackedLinear:
         """An output head."""

@@ -21,6 +21,11 @@ class PrefixCache:
             self._entries.move_to_end(key)
         return entry
 
+    def clear(self) -> None:
+        """Keep nothing: memory is needed for something else."""
+        self._entries.clear()
+        self.nbytes = 0
+
     def put(self, key: bytes, tensors: Sequence[Tensor]) -> None:
         """Keep a state, unless it alone would not fit."""
         size = sum(tensor.nbytes for tensor in tensors)

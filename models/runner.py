@@ -130,7 +130,11 @@ class Runner:
         slot = sequence.slot
         self._hidden[slot] = self._opening[slot]
         self._seen[slot] = False
-        sequence.next_code = self._draw_first_codes([sequence])[0]
+        sequence.next_code = self._draw_first_codes([sequence], self._hidden[[slot]])[0]
+
+    def forget_prefixes(self) -> None:
+        """Give back what is kept for voices; it is computed again when it is needed."""
+        self._prefixes.clear()
 
     def rewind_codec(self, sequence: Sequence) -> None:
         """Forget the audio of an attempt; the reference clip is gone through again."""
@@ -157,7 +161,19 @@ class Runner:
         return True
 
     def frame_step(self, batch: Many[Sequence]) -> FrameStep:
-        """One frame of every sequence: codes 1.. of this frame, talker step, code 0 of the next."""
+        """One frame of every sequence: codes 1.. of this frame, talker step, code 0 of the next.
+
+        Nothing has happened where it raises: the same sequences, or some of them, can take the step again.
+        """
+        frames = [sequence.frames for sequence in batch]
+        try:
+            return self._frame_step(batch)
+        except BaseException:
+            for sequence, count in zip(batch, frames, strict=True):
+                del sequence.codes[count:]
+            raise
+
+    def _frame_step(self, batch: Many[Sequence]) -> FrameStep:
         slots = [sequence.slot for sequence in batch]
         first_codes = torch.tensor([sequence.next_code for sequence in batch])
         self._seen[slots, first_codes] = True
@@ -170,9 +186,10 @@ class Runner:
         hidden = self._talker.forward(
             first + embedded + self._texts(batch), slots, [sequence.position for sequence in batch]
         )
-        self._hidden[slots] = hidden
         broken = (self._predictor.failed | ~torch.isfinite(hidden).all(dim=1)).tolist()
-        return FrameStep(self._draw_first_codes(batch), broken)
+        step = FrameStep(self._draw_first_codes(batch, hidden), broken)
+        self._hidden[slots] = hidden
+        return step
 
     def _texts(self, batch: Many[Sequence]) -> Tensor:
         """The trailing text that joins each sequence's newest frame: [rows, hidden]."""
@@ -183,11 +200,11 @@ class Runner:
         frames = [sequence.frames for sequence in batch]
         return torch.from_numpy(uniform_numbers(seeds, frames, codebooks, self._groups))
 
-    def _draw_first_codes(self, batch: Many[Sequence]) -> list[int]:
-        """Code 0 of each sequence's next frame."""
+    def _draw_first_codes(self, batch: Many[Sequence], hidden: Tensor) -> list[int]:
+        """Code 0 of each sequence's next frame, from the talker's states [rows, hidden]."""
         slots = [sequence.slot for sequence in batch]
         logits = self._rules.apply(
-            self._talker.logits(self._hidden[slots]),
+            self._talker.logits(hidden),
             self._seen[slots],
             torch.tensor([sequence.sampling.repetition_penalty for sequence in batch]),
             torch.tensor([sequence.frames for sequence in batch]),
@@ -207,6 +224,11 @@ class Runner:
     def cache_bytes(self) -> int:
         """Bytes of keys and values reserved for the slots."""
         return self._talker.stack.cache.nbytes
+
+    @property
+    def untouched_bytes(self) -> int:
+        """Bytes of these that no sequence has used yet."""
+        return self._talker.stack.cache.untouched_bytes
 
     @property
     def codec_bytes(self) -> int:

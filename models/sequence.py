@@ -103,6 +103,15 @@ class Sequence:
             self.first_chunk_at = time.monotonic()
         self.listener(AudioChunk(samples, first_frame, self.decoded - first_frame))
 
+    def _let_out(self) -> None:
+        """What was held, in one piece, which takes as much memory again."""
+        try:
+            samples = np.concatenate(self.held)
+        except MemoryError:
+            self.reason, self.error = FinishReason.MEMORY, "there was no memory left to join the audio"
+            return
+        self._emit(samples, 0)
+
     def restart(self, seed: int) -> None:
         """Forget an attempt of which nothing was heard; the next draws from another seed."""
         self.seed = seed
@@ -116,8 +125,8 @@ class Sequence:
         """Say the last words: held audio, then how it ended."""
         assert self.reason is not None
         self.status = Status.FINISHED
-        if self.held and self.reason is not FinishReason.ERROR:
-            self._emit(np.concatenate(self.held), 0)
+        if self.held and not self.reason.failed:
+            self._let_out()
         now = time.monotonic()
         admitted = self.admitted_at or now
         first = self.first_chunk_at

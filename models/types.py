@@ -25,7 +25,14 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"  # abort()
     DEADLINE = "deadline"  # timeout_s passed
     RUNAWAY = "runaway"  # end of speech was missed and the noise that follows was cut
+    MEMORY = "memory"  # no memory was left beside the others
+    TOO_LARGE = "too_large"  # nor would there have been any alone
     ERROR = "error"  # this sequence failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing of it is of use, through no wish of anybody."""
+        return self in (FinishReason.MEMORY, FinishReason.TOO_LARGE, FinishReason.ERROR)
 
 
 class Priority(StrEnum):

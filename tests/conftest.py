@@ -25,7 +25,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind]
 
     @cache
     def make(kind: Kind) -> Path:
-        from models.synthetic import write_checkpoint
+        from models.synthetic.writing import write_checkpoint
 
         write_checkpoint(root / kind, "tiny", kind)
         return root / kind

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from models.architecture import Kind
-from models.synthetic import SHAPES, write_checkpoint
+from models.synthetic import SHAPES
+from models.synthetic.writing import write_checkpoint
 
 
 def main() -> None:

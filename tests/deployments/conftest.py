@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from deployments import memory_budget
+from models import MemoryReport
 from tests.deployments.helpers import App, make_config
 
 
@@ -11,8 +12,8 @@ from tests.deployments.helpers import App, make_config
 def _unlimited_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model server limits the memory of its process, which here is that of all tests."""
 
-    def do_nothing(budget_bytes: int, mapped_weights: int) -> None:
-        assert budget_bytes > mapped_weights
+    def do_nothing(budget_bytes: int, report: MemoryReport) -> None:
+        assert budget_bytes > report.weights
 
     monkeypatch.setattr(memory_budget, "enforce", do_nothing)
 

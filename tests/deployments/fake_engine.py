@@ -94,7 +94,7 @@ class FakeEngine:
         return EngineStatus(len(self._active), 0, self._finished, 0, 0, 0.0, 0.1, outcomes={"eos": self._finished})
 
     def memory_report(self) -> MemoryReport:
-        return MemoryReport(0, 0, 0, 0, 0)
+        return MemoryReport(*[0] * 7)
 
     def healthy(self) -> bool:
         return self.is_healthy

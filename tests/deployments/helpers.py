@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +25,9 @@ MODELS = [
 CUSTOM_VOICE = {"id": "custom", "checkpoint": "Qwen3-TTS-12Hz-0.6B-CustomVoice", "precision": "bf16"}
 
 
-def make_config(voices: Path, models: list[dict[str, str]] | None = None, **settings: Any) -> AppConfig:
+def make_config(voices: Path, models: Sequence[Mapping[str, object]] | None = None, **settings: Any) -> AppConfig:
     """A configuration as YAML would give it."""
-    budgeted = [{**model, "memory_budget_mb": 4000} for model in models or MODELS]
+    budgeted = [{"memory_budget_mb": 4000, **model} for model in models or MODELS]
     places = {"voices": str(voices), "keys_file": str(voices.with_name("keys"))}
     return AppConfig.model_validate({"models": budgeted, **places, **settings})
 

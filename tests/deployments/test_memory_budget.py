@@ -1,12 +1,25 @@
-"""In a process of its own: the limit cannot be taken back."""
+"""In processes of their own: a limit cannot be taken back."""
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from deployments.config import AppConfig
+from deployments.memory_budget import MemoryBudgetError, estimate, preflight
+from models.memory_estimate import MIB, Setting
+from tests.deployments.helpers import MODELS, make_config
 
 PROGRAM = """
 from deployments import memory_budget
+from models import MemoryReport
 import numpy as np
 MIB = 2**20
+def report(**sizes):
+    return MemoryReport(**{{**dict.fromkeys(MemoryReport.__slots__, 0), **sizes}})
+def room(size, **sizes):
+    memory_budget.enforce(memory_budget.used_bytes(report()) + size * MIB, report(**sizes))
 {before}
 held = np.ones(60 * MIB, dtype=np.uint8)
 try:
@@ -25,12 +38,15 @@ def run(before: str) -> str:
 
 
 def test_an_allocation_past_the_budget_fails_and_the_process_lives_on() -> None:
-    assert run("memory_budget.enforce(memory_budget.used_bytes(0) + 150 * MIB, 0)") == "refused\nalive True\n"
+    assert run("room(150)") == "refused\nalive True\n"
 
 
 def test_mapped_weights_count_whether_or_not_they_are_touched() -> None:
-    weights = "memory_budget.used_bytes(0) + 1000 * MIB, 850 * MIB"
-    assert run(f"memory_budget.enforce({weights})") == "refused\nalive True\n"
+    assert run("room(1000, mapped=850 * MIB)") == "refused\nalive True\n"
+
+
+def test_caches_that_are_not_touched_yet_count_too() -> None:
+    assert run("room(1000, untouched=850 * MIB)") == "refused\nalive True\n"
 
 
 def test_without_a_budget_nothing_is_refused() -> None:
@@ -38,7 +54,7 @@ def test_without_a_budget_nothing_is_refused() -> None:
 
 
 def test_a_budget_that_is_used_up_after_loading_is_an_error() -> None:
-    program = "from deployments import memory_budget; memory_budget.check(1, 0)"
+    program = PROGRAM.format(before="memory_budget.check(1, report())")
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "MemoryBudgetError" in answer.stderr
 
@@ -46,9 +62,81 @@ def test_a_budget_that_is_used_up_after_loading_is_an_error() -> None:
 def test_address_space_that_nobody_touches_does_not_eat_up_the_budget() -> None:
     before = """
 import mmap
-budget = memory_budget.used_bytes(0) + 150 * MIB
-memory_budget.enforce(budget, 0)
+room(150)
 untouched = mmap.mmap(-1, 250 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-memory_budget.enforce(budget, 0)
+room(150)
 """
     assert run(before) == "refused\nalive True\n"
+
+
+ENGINE = """
+import resource, sys
+from models import OutOfMemoryError, RequestTooLargeError, SynthesisRequest, load_engine
+
+def speak(frames):
+    return engine.synthesize(SynthesisRequest("Hello.", description="Calm.", max_frames=frames))
+engine = load_engine(sys.argv[1], "bf16", threads=1, slots=2, max_positions=4096, runaway=None)
+_, hard = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (2**20, hard))
+taken = []
+try:  # what the heap still has from loading
+    while True:
+        taken.append(bytes(16384))
+except MemoryError:
+    del taken[-512:]
+try:
+    speak(2000)
+    print("spoken")
+except RequestTooLargeError:
+    print("too large")
+print("healthy", engine.healthy(), engine.status().slots_used)
+resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+taken.clear()
+print("spoken", len(speak(5)) > 0)
+engine.close()
+"""
+
+
+def test_an_engine_without_memory_fails_the_request_and_lives_on(tmp_path: Path) -> None:
+    from models.synthetic.writing import write_checkpoint
+
+    write_checkpoint(tmp_path, "tiny", "voice_design", endless=True)
+    command = [sys.executable, "-c", ENGINE, str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.stdout == "too large\nhealthy True 0\nspoken True\n", answer.stderr
+
+
+def folder_config(tmp_path: Path, **model: object) -> AppConfig:
+    """One Base model of full size, of which only the configuration exists."""
+    return make_config(tmp_path, [{**MODELS[0], "memory_budget_mb": 4000, **model}], weights="hub")
+
+
+def test_a_budget_that_suffices_says_nothing(tmp_path: Path) -> None:
+    config = folder_config(tmp_path, slots=4)
+    preflight(config, config.models[0])
+
+
+def test_a_budget_that_is_too_small_is_refused_with_the_numbers_and_a_way_out(tmp_path: Path) -> None:
+    config = folder_config(tmp_path, memory_budget_mb=2200)
+    with pytest.raises(MemoryBudgetError) as refusal:
+        preflight(config, config.models[0])
+    said = str(refusal.value)
+    needed = estimate(config, config.models[0]).total
+    assert f"base-small-bf16 needs {needed / MIB:.0f} MiB (weights 1368," in said
+    assert "memory_budget_mb is 2200" in said
+    assert "nearest setting that fits: precision bf16, slots " in said
+
+
+def test_a_budget_for_which_nothing_is_small_enough_says_so(tmp_path: Path) -> None:
+    config = folder_config(tmp_path, memory_budget_mb=300)
+    with pytest.raises(MemoryBudgetError, match="no setting fits"):
+        preflight(config, config.models[0])
+
+
+def test_settings_are_told_as_they_are_configured() -> None:
+    assert str(Setting("nf4", 2, 1024)) == "precision nf4, slots 2, max_positions 1024"
+
+
+def test_embedded_weights_fit_their_budget_whatever_is_configured(tmp_path: Path) -> None:
+    config = make_config(tmp_path, [{**MODELS[1], "slots": 8}])
+    preflight(config, config.models[0])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from models import (
     EngineClosedError,
@@ -190,7 +191,7 @@ def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
 
     def broken(self: PromptBuilder, request: SynthesisRequest) -> Prompt:
         if request.text == "broken":
-            raise MemoryError("no memory for this one")
+            raise ValueError("nothing for this one")
         return build(self, request)
 
     monkeypatch.setattr(PromptBuilder, "build", broken)
@@ -198,7 +199,7 @@ def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
     engine.submit(replace(speech_request(engine, 1), text="broken"), bad)
     engine.submit(speech_request(engine, 2, frames=10), good)
     finished = bad.wait()
-    assert (finished.reason, finished.error) == (FinishReason.ERROR, "MemoryError: no memory for this one")
+    assert (finished.reason, finished.error) == (FinishReason.ERROR, "ValueError: nothing for this one")
     assert good.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
     assert becomes_idle(engine)
     assert engine.healthy()
@@ -315,3 +316,29 @@ def test_bf16_speaks_and_stays_near_fp32(tiny_checkpoint: Callable[[str], Path])
     finally:
         engine.close()
     assert 0.05 < np.abs(samples).max() <= 1.0
+
+
+def test_when_memory_runs_out_the_last_one_in_makes_room_and_the_others_do_not_notice(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load_engine(tiny_checkpoint("base"), "fp32", threads=1, slots=4, max_positions=1024, runaway=None)
+    alone = [engine.generate_codes(speech_request(engine, number)) for number in range(2)]
+    draw = Runner._draw_first_codes  # pyright: ignore[reportPrivateUsage] - the last allocation of a frame step
+
+    def fail_for_three(runner: Runner, batch: list[Sequence], hidden: Tensor) -> list[int]:
+        if len(batch) == 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return draw(runner, batch, hidden)
+
+    monkeypatch.setattr(Runner, "_draw_first_codes", fail_for_three)
+    recorders = [Recorder() for _ in range(3)]
+    for number, recorder in enumerate(recorders):
+        engine.submit(speech_request(engine, number), recorder)
+    ends = [recorder.wait() for recorder in recorders]
+    assert [end.reason is FinishReason.MEMORY for end in ends] == [False, False, True]
+    spoken = [np.concatenate([chunk.samples for chunk in recorder.chunks]) for recorder in recorders[:2]]
+    monkeypatch.undo()
+    for number in range(2):
+        np.testing.assert_array_equal(spoken[number], engine.synthesize(speech_request(engine, number)))
+        np.testing.assert_array_equal(alone[number], engine.generate_codes(speech_request(engine, number)))
+    engine.close()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from models.architecture import Kind
-from models.synthetic import write_checkpoint
 from models.synthetic.shapes import TINY
+from models.synthetic.writing import write_checkpoint
 from tests.models.hub_stand_in import HubStandIn, HubState
 
 REPOSITORY = "Qwen/Qwen3-TTS-12Hz-0.6B-Base"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.decoder_stack import KeyValueCache
-from models.lazy_memory import give_back_heap, lazy_zeros
+from models.lazy_memory import give_back_heap, lazy_zeros, touched_bytes
 from models.synthetic.shapes import SHAPES
 
 MIB = 1024 * 1024
@@ -31,7 +31,9 @@ def test_a_full_size_cache_is_free_until_a_slot_is_used() -> None:
     before = _resident()
     cache = KeyValueCache(SHAPES["0.6b"].talker, slots=8, positions=2048, dtype=torch.bfloat16)
     assert cache.nbytes == 28 * 2 * 8 * 8 * 2048 * 128 * 2
+    assert cache.untouched_bytes == cache.nbytes
     cache.keys[:, 5, :, :100] = 1
+    assert cache.nbytes - cache.untouched_bytes == 28 * 8 * 7 * 4096  # 100 positions of 256 bytes end in a seventh page
     assert _resident() - before < 64 * MIB
 
 
@@ -44,3 +46,10 @@ def test_freed_memory_between_used_memory_is_given_back() -> None:
     give_back_heap()
     assert _resident() - before < 20 * MIB
     assert all(block[-1] == 1 for block in kept)
+
+
+def test_touched_pages_are_told_from_reserved_ones() -> None:
+    zeros = lazy_zeros((64, 4096), torch.uint8)
+    assert touched_bytes(zeros) == 0
+    zeros[10:13] = 1
+    assert touched_bytes(zeros) == 3 * 4096

@@ -16,11 +16,12 @@ import torch
 from models.architecture import Kind, read_architecture
 from models.checkpoint import open_checkpoint
 from models.encoder_architecture import read_codec_encoder, read_speaker_encoder
-from models.synthetic import SHAPES, SyntheticShape, write_checkpoint
+from models.synthetic import SHAPES, SyntheticShape
 from models.synthetic.configuration import model_config, speech_tokenizer_config
 from models.synthetic.shapes import SPECIAL_CODES, TINY
 from models.synthetic.vocabulary import build_vocabulary
 from models.synthetic.weights import random_tensor
+from models.synthetic.writing import write_checkpoint
 from models.tensor_inventory import (
     codec_decoder_tensors,
     codec_encoder_tensors,

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.architecture import Kind
-from models.synthetic import write_checkpoint
 from models.synthetic.shapes import SPECIAL_CODES, TINY, SyntheticShape
+from models.synthetic.writing import write_checkpoint
 from tests.parity.upstream_reference import Upstream
 
 # The talker's own size in the predictor, as in the 0.6B: no projection between them; every head has its keys.

@@ -91,6 +91,8 @@ class AppConfig(Settings):
     max_passage_characters: PositiveInt = 400  # longer texts are spoken passage after passage, as one stream
     max_input_characters: PositiveInt = 4096  # /v1/audio/speech
     max_body_mb: PositiveInt = 16  # MiB of one request body
+    fetch_urls: bool = False  # whether ref_audio may be a URL of the public internet, held to the same size
+    fetch_timeout_s: PositiveFloat = 20.0
     default_timeout_s: PositiveFloat = 600.0
     max_timeout_s: PositiveFloat = 3600.0
     openai_voices: dict[str, str] = Field(default_factory=lambda: dict.fromkeys(OPENAI_VOICES, "narrator_cloned"))

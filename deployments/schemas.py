@@ -94,7 +94,7 @@ class SpeechBody(Wire):
     stream: bool = Field(True, description="false: wait for the whole file, whose headers then hold true sizes")
     task_type: TaskType | None = None
     language: str = "auto"
-    ref_audio: str | None = Field(None, description="base64 or data URI of a clip to clone for this one request")
+    ref_audio: str | None = Field(None, description="base64, data URI or, where allowed, URL of a clip to clone once")
     ref_text: str | None = None
     x_vector_only_mode: bool = False
     seed: int | None = None

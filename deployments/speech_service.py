@@ -14,7 +14,6 @@ from deployments.validation import (
     KIND_OF_VOICE,
     OPENAI_FIELDS,
     check_language,
-    decode_audio,
     either,
     openai_utterance,
     renamed_fields,
@@ -107,11 +106,11 @@ class SpeechService:
     ) -> Voiced:
         """A voice that is cloned for this one request."""
         assert body.ref_audio is not None
-        clip = decode_audio("ref_audio", body.ref_audio)
         if body.ref_text is None and not body.x_vector_only_mode:
             raise InvalidRequestError("ref_text", "is missing: send the transcript, or set x_vector_only_mode")
         route = await self._reach(kind, named, request)
         text = None if body.x_vector_only_mode else body.ref_text
+        clip = await self.voices.read_clip("ref_audio", body.ref_audio)
         prompt = await self.voices.clone_once(route.config, clip, text, "ref_audio")
         return Voiced(replace(request, voice=prompt), route, None)
 

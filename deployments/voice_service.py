@@ -8,16 +8,18 @@ from functools import partial
 
 from deployments.config import AppConfig, ModelConfig
 from deployments.errors import ModelUnavailableError
+from deployments.fetch import Limits, fetch, is_url
 from deployments.router import Router
 from deployments.schemas import VoiceBody
 from deployments.speech import Route
-from deployments.validation import Conditioner, renamed_fields
-from models import SynthesisRequest, VoicePrompt
+from deployments.validation import Conditioner, decode_audio, renamed_fields
+from models import InvalidRequestError, SynthesisRequest, VoicePrompt
 from models.types import Samples
 from voices import BrokenVoice, Encode, Voice, VoiceLibrary, VoiceNotFoundError, read_reference_audio
 
 ENCODE_TIMEOUT_S = 120.0
 ENCODING_THREADS = 4
+FETCHING_THREADS = 4
 SPEAKERS_TIMEOUT_S = 1.0
 
 
@@ -42,6 +44,7 @@ class VoiceService:
         self._library = library
         # Apart from the loop's own threads, which must stay free for short work while clips are waiting.
         self._encoding = ThreadPoolExecutor(ENCODING_THREADS, "encoding")
+        self._fetching = ThreadPoolExecutor(FETCHING_THREADS, "fetching")
 
     async def get(self, name: str) -> Voice:
         """The voice of this name or id, built-in speakers included. Raises VoiceNotFoundError, VoiceBrokenError."""
@@ -89,6 +92,15 @@ class VoiceService:
                 clip.languages,
             )
             return await asyncio.get_running_loop().run_in_executor(self._encoding, create)
+
+    async def read_clip(self, field_name: str, text: str) -> bytes:
+        """A clip that comes as base64 or, where that is allowed, by URL. Raises InvalidRequestError."""
+        if not is_url(text):
+            return decode_audio(field_name, text)
+        if not self._config.fetch_urls:
+            raise InvalidRequestError(field_name, "is a URL, which this server does not fetch: send base64")
+        limits = Limits(self._config.max_body_bytes, self._config.fetch_timeout_s)
+        return await asyncio.get_running_loop().run_in_executor(self._fetching, fetch, field_name, text, limits)
 
     async def clone_once(self, model: ModelConfig, clip: bytes, text: str | None, field_name: str) -> VoicePrompt:
         """The prompt of a clip that is used for one request and not kept. Raises ReferenceAudioError."""

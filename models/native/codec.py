@@ -47,6 +47,7 @@ class NativeCodec:
         description = CodecStructure(
             *((ctypes.c_void_p * len(tables))(*(table.data_ptr() for table in tables)), steps),
             *(len(tables), *tables[0].shape, len(plan.entry), len(plan.middle), len(plan.late)),
+            tables[0].dtype == torch.bfloat16,
         )
         handle = self._library.speech_codec_create(self._stack.handle, ctypes.byref(description))
         if not handle:

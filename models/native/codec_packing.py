@@ -48,7 +48,7 @@ def pack_codec(
     for step in codec_plan(dims).steps:
         yield from _pack_step(step, source, precision)
     for group, table in enumerate(codebooks(dims.code_groups, source)):
-        yield f"codebook.{group}", table.contiguous()
+        yield f"codebook.{group}", table.to(torch.float32 if precision == "fp32" else torch.bfloat16).contiguous()
     for layer in range(dims.layers):
         yield from _pack_layer(f"{_TRANSFORMER}.layers.{layer}", source, precision)
     yield f"{_TRANSFORMER}.norm", source(f"{_TRANSFORMER}.norm.weight").float()

@@ -106,6 +106,7 @@ class CodecStructure(ctypes.Structure):
         ("entry", _INT),
         ("middle", _INT),
         ("late", _INT),
+        ("half_codebooks", _INT),
     ]
 
 

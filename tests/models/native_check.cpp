@@ -217,9 +217,10 @@ struct Decoder {
         }
         add(format, {{}, v, nullptr, nullptr, nullptr, nullptr, nullptr, 16, 7, 1, 1, kNone, 0, 0}, 16);
         for (size_t i = 0; i < steps.size(); i++) steps[i].linear = matrices[i].linear;
-        for (int group = 0; group < groups; group++) tables.push_back(random_floats(book * width));
-        for (const auto& table : tables) books.push_back(table.data());
-        const CodecDescription description = {books.data(), steps.data(), groups, book, width, 3, 13, 8};
+        for (int group = 0; group < groups; group++) tables.emplace_back(format, book, width);
+        for (const Matrix& table : tables) books.push_back(table.linear.data);
+        const CodecDescription description = {
+            books.data(), steps.data(), groups, book, width, 3, 13, 8, format == kHalf};
         codec = speech_codec_create(model.stack, &description);
         require(codec, "codec");
     }
@@ -232,10 +233,9 @@ struct Decoder {
 
     Model model;
     std::vector<float> vectors;
-    std::vector<Matrix> matrices;
+    std::vector<Matrix> matrices, tables;
     std::vector<StepDescription> steps;
-    std::vector<std::vector<float>> tables;
-    std::vector<const float*> books;
+    std::vector<const void*> books;
     Codec* codec;
 };
 

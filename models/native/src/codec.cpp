@@ -156,6 +156,19 @@ void Codec::play(const CodecCall& call, int frame, int frames, Team team) {
     sound(call, frame, frames, team);
 }
 
+void Codec::add_entry(int group, int64_t code, float* to) const {
+    const int64_t width = shape_.codebook_width;
+    if (!shape_.half_codebooks)
+        return stack_.kernels().add(to, static_cast<const float*>(codebooks_[size_t(group)]) + code * width, int(width));
+    const uint16_t* halves = static_cast<const uint16_t*>(codebooks_[size_t(group)]) + code * width;
+    for (int64_t i = 0; i < width; i++) {
+        const uint32_t bits = uint32_t(halves[i]) << 16;
+        float value;
+        std::memcpy(&value, &bits, sizeof(value));
+        to[i] += value;
+    }
+}
+
 // The first step's input: the semantic code's entry, and beside it the sum of the others'.
 void Codec::look_up(const CodecCall& call, int frame, int frames, Team team) {
     const int64_t width = shape_.codebook_width;
@@ -163,10 +176,8 @@ void Codec::look_up(const CodecCall& call, int frame, int frames, Team team) {
     for (int64_t row = team.index; row < int64_t(call.count) * frames; row += team.size) {
         const int64_t* codes = call.codes + (row / frames * call.frames + frame + row % frames) * shape_.groups;
         float* to = out + row * 2 * width;
-        std::memcpy(to, codebooks_[0] + codes[0] * width, sizeof(float) * size_t(width));
-        std::memset(to + width, 0, sizeof(float) * size_t(width));
-        for (int group = 1; group < shape_.groups; group++)
-            stack_.kernels().add(to + width, codebooks_[size_t(group)] + codes[group] * width, int(width));
+        std::memset(to, 0, sizeof(float) * size_t(2 * width));
+        for (int group = 0; group < shape_.groups; group++) add_entry(group, codes[group], group ? to + width : to);
     }
     team.barrier();
 }

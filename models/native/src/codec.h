@@ -56,6 +56,7 @@ private:
     Sizes sizes(int slots, int frames) const;
     void prepare(int slots, int frames, int threads);
     void play(const CodecCall& call, int frame, int frames, Team team);
+    void add_entry(int group, int64_t code, float* to) const;
     void look_up(const CodecCall& call, int frame, int frames, Team team);
     void transform(const CodecCall& call, int frames, Team team);
     void sound(const CodecCall& call, int frame, int frames, Team team);
@@ -69,7 +70,7 @@ private:
 
     Stack& stack_;
     CodecDescription shape_;
-    std::vector<const float*> codebooks_;
+    std::vector<const void*> codebooks_;
     std::vector<Step> steps_;
     int64_t state_bytes_ = 0;
     std::unique_ptr<Workspace> workspace_;

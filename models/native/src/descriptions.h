@@ -40,10 +40,11 @@ struct StepDescription {
 };
 
 struct CodecDescription {
-    const float* const* codebooks;  // [groups] of [codebook_size, codebook_dim / 2]; the first is the semantic one
-    const StepDescription* steps;   // entry steps, middle steps, late steps; the last one's first output are samples
+    const void* const* codebooks;  // [groups] of [codebook_size, codebook_dim / 2]; the first is the semantic one
+    const StepDescription* steps;  // entry steps, middle steps, late steps; the last one's first output are samples
     int32_t groups, codebook_size, codebook_width;
     int32_t entry, middle, late;  // numbers of steps: before the transformer, for all slots at once, slot by slot
+    int32_t half_codebooks;       // of bfloat16, else float
 };
 
 // How one row is drawn from.

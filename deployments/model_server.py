@@ -10,6 +10,7 @@ import numpy as np
 from deployments import memory_budget
 from deployments.config import AppConfig, ModelConfig
 from deployments.events import ServerEvent
+from deployments.joining import Joining
 from deployments.node import read_node
 from deployments.reading import Reading
 from deployments.validation import Conditioner, raise_for_failure
@@ -71,7 +72,7 @@ class ModelServer:
     ) -> None:
         self._library = VoiceLibrary(config.voices_directory)
         self._engine = engine_factory(config, model)
-        self._longest_passage = config.max_passage_characters
+        self._joining = Joining(lambda request: Reading(self._engine, request, config.max_passage_characters))
         self._conditioner = Conditioner(self._engine.info.fingerprint, self._engine.encode_voice)
         self._budget_bytes = config.budget_bytes(model)
         memory_budget.check(self._budget_bytes, self._engine.memory_report())
@@ -79,7 +80,7 @@ class ModelServer:
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
-        async with aclosing(Reading(self._engine, request, self._longest_passage).events()) as events:
+        async with aclosing(self._joining.events(request)) as events:
             async for event in events:
                 yield event
 

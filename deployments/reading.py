@@ -1,12 +1,14 @@
 """A text of any length through an engine that speaks one utterance at a time: passage after passage, one stream."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from deployments.events import EventBridge, ServerEvent
-from models import AudioChunk, Finished, FinishReason, SpeechEngine, SynthesisRequest
+from models import Accepted, AudioChunk, Finished, FinishReason, SpeechEngine, SynthesisRequest
 from models.passages import split_passages
 from models.seeds import derived_seed
 
@@ -14,7 +16,7 @@ _COMPLETE = (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)  # the
 
 
 class Reading:
-    """One request; iterate `events` once."""
+    """One request; iterate `events` once, or `start` and then iterate `spoken`."""
 
     def __init__(self, engine: SpeechEngine, request: SynthesisRequest, longest: int) -> None:
         """`longest`: letters of a passage. Raises InvalidRequestError for a passage with nothing to speak in it."""
@@ -22,48 +24,79 @@ class Reading:
         self._request = request
         self._parts = _parts(request, longest)
         self._current = request.request_id
-        self._began = time.monotonic()
+        self._bridge = EventBridge(asyncio.get_running_loop())
+        self._deadline = _deadline_after(request.timeout_s)
+        self._seed = 0
 
     async def events(self) -> AsyncGenerator[ServerEvent]:
         """Accepted, AudioChunks of at most 480 ms, Finished: as for a single utterance. Leaving early aborts."""
-        ends: list[Finished] = []
-        seed: int | None = None
+        accepted = self.start()
         try:
-            for number, part in enumerate(self._parts):
-                bridge = EventBridge(asyncio.get_running_loop())
-                part = self._continued(part, seed, number, sum(end.frames for end in ends))
-                self._current = part.request_id
-                accepted = self._engine.submit(part, bridge)
-                if seed is None:
-                    seed = accepted.seed
-                    yield accepted
-                async for event in bridge.events():
-                    if isinstance(event, AudioChunk):
-                        yield replace(event, first_frame=event.first_frame + sum(end.frames for end in ends))
-                    else:
-                        ends.append(event)
-                if ends[-1].reason not in _COMPLETE or self._used_up(ends):
-                    break
-            yield _joined(ends)
+            yield accepted
+            async with aclosing(self.spoken()) as events:
+                async for event in events:
+                    yield event
         finally:
-            self._engine.abort(self._current)
+            self.stop()
+
+    def start(self) -> Accepted:
+        """Queue the first passage. Raises as `SpeechEngine.submit` does."""
+        accepted = self._engine.submit(self._parts[0], self._bridge)
+        self._seed = accepted.seed
+        return accepted
+
+    def extend(self, timeout_s: float | None) -> None:
+        """Put the deadline off; see `SpeechEngine.extend`."""
+        self._deadline = max(self._deadline, _deadline_after(timeout_s))
+        self._engine.extend(self._current, timeout_s)
+
+    def stop(self) -> None:
+        """Abort what has not ended."""
+        self._engine.abort(self._current)
+
+    async def spoken(self) -> AsyncGenerator[AudioChunk | Finished]:
+        """What comes after Accepted, once started; who reads it must stop it."""
+        ends: list[Finished] = []
+        for number, part in enumerate(self._parts):
+            before = sum(end.frames for end in ends)
+            if number > 0:
+                self._go_on(part, number, before)
+            async for event in self._bridge.events():
+                if isinstance(event, AudioChunk):
+                    yield replace(event, first_frame=event.first_frame + before)
+                else:
+                    ends.append(event)
+            if ends[-1].reason not in _COMPLETE or self._used_up(ends):
+                break
+        yield _joined(ends)
 
     def _used_up(self, ends: Sequence[Finished]) -> bool:
         limit = self._request.max_frames
         return limit is not None and sum(end.frames for end in ends) >= limit
 
-    def _continued(self, part: SynthesisRequest, seed: int | None, number: int, frames: int) -> SynthesisRequest:
-        """A passage with what the ones before it have left of the request's limits, and a seed of its own."""
-        if seed is None:
-            return part
+    def _go_on(self, part: SynthesisRequest, number: int, frames: int) -> None:
+        """Queue a passage with what the ones before it have left of the request's limits, and a seed of its own."""
         request = self._request
-        sampling = replace(request.sampling or self._engine.info.generation_defaults, seed=derived_seed(seed, number))
+        sampling = request.sampling or self._engine.info.generation_defaults
         left = None if request.max_frames is None else request.max_frames - frames
-        timeout = request.timeout_s
-        if timeout is not None:
-            timeout = max(1e-3, timeout - (time.monotonic() - self._began))
-        name = f"{request.request_id}-{number}"
-        return replace(part, sampling=sampling, max_frames=left, timeout_s=timeout, request_id=name, begun=True)
+        seconds = self._deadline - time.monotonic()
+        self._current = f"{request.request_id}-{number}"
+        self._engine.submit(
+            replace(
+                part,
+                sampling=replace(sampling, seed=derived_seed(self._seed, number)),
+                max_frames=left,
+                timeout_s=None if math.isinf(seconds) else max(1e-3, seconds),
+                request_id=self._current,
+                begun=True,
+            ),
+            self._bridge,
+        )
+
+
+def _deadline_after(timeout_s: float | None) -> float:
+    """On the monotonic clock."""
+    return math.inf if timeout_s is None else time.monotonic() + timeout_s
 
 
 def _parts(request: SynthesisRequest, longest: int) -> list[SynthesisRequest]:

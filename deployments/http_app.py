@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from deployments import native_routes, openai_routes, root_routes
 from deployments.config import AppConfig
+from deployments.disconnect import StopWhenGone
 from deployments.errors import (
     MediaTypeError,
     error_response,
@@ -38,7 +39,11 @@ def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI
         redirect_slashes=False,
         redoc_url=None,
         responses={"default": {"model": ErrorBody, "description": "Error"}},
-        middleware=[Middleware(KeyCheck, config=config), Middleware(BodyLimit, config=config)],
+        middleware=[
+            Middleware(StopWhenGone),
+            Middleware(KeyCheck, config=config),
+            Middleware(BodyLimit, config=config),
+        ],
         exception_handlers={
             SpeechError: handle_speech_error,
             RequestValidationError: handle_malformed_request,

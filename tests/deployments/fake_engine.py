@@ -51,6 +51,7 @@ class FakeEngine:
         self.requests: list[SynthesisRequest] = []
         self.encoded: list[tuple[float, str | None]] = []  # seconds and transcript
         self.aborted: set[str] = set()
+        self.late: set[str] = set()
         self.extended: list[tuple[str, float | None]] = []
         self.is_healthy = True
         self.closed = threading.Event()
@@ -112,9 +113,12 @@ class FakeEngine:
         raise NotImplementedError("the deployment uses submit")
 
     def _speak(self, request: SynthesisRequest, listener: Listener, seed: int) -> None:
-        count = 0
+        count, began = 0, time.monotonic()
         for index in self._frames(request):
             if request.request_id in self.aborted or self.closed.is_set():
+                break
+            if request.timeout_s is not None and time.monotonic() - began > request.timeout_s:
+                self.late.add(request.request_id)
                 break
             time.sleep(FRAME_S)
             if "[whole]" not in request.text:
@@ -138,7 +142,7 @@ class FakeEngine:
             reason = FinishReason.CANCELLED
         elif "[fail" in request.text:
             reason = FinishReason.ERROR
-        elif "[deadline]" in request.text:
+        elif "[deadline]" in request.text or request.request_id in self.late:
             reason = FinishReason.DEADLINE
         error = "it broke" if reason is FinishReason.ERROR else None
         return Finished(reason, frames, seed, prompt_tokens=11, error=error)

@@ -1,6 +1,7 @@
 """The application under Ray Serve with fake engines: what only Ray can get wrong."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -147,6 +148,47 @@ def test_a_client_that_does_not_wait_for_the_whole_frees_the_engine(url: str) ->
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[forever]"}, timeout=httpx.Timeout(5, read=0.4))
     assert until_idle(url) < 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_cannot_have_speech_computed_for_nobody(url: str, stream: bool) -> None:
+    """The header makes Ray's proxy blind for disconnects."""
+    body = {**SPOKEN, "text": "[forever]", "stream": stream}
+    headers = {"x-request-disconnect-disabled": "?1", "x-request-timeout-seconds": "0"}
+    with (
+        contextlib.suppress(httpx.ReadTimeout),
+        httpx.stream(
+            "POST", url + SYNTHESIZE, json=body, headers=headers, timeout=httpx.Timeout(5, read=0.4)
+        ) as answer,
+    ):
+        next(answer.iter_raw())
+    assert until_idle(url) < 2
+
+
+def test_the_deadline_is_ours_whatever_the_client_tells_the_proxy(url: str) -> None:
+    body = {**SPOKEN, "text": "[forever]", "timeout_s": 0.3}
+    answer = httpx.post(url + SYNTHESIZE, json=body, headers={"x-request-timeout-seconds": "0"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_passed")
+    with httpx.stream("POST", url + SYNTHESIZE, json={**body, "stream": True}) as broken:
+        assert broken.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            broken.read()
+
+
+def test_overload_is_a_status_also_of_a_stream(url: str) -> None:
+    answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[overloaded]", "stream": True})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "8")
+
+
+def test_the_same_request_twice_is_computed_once(url: str) -> None:
+    body = {**SPOKEN, "text": "[frames 200]", "seed": 3}
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(httpx.post, url + SYNTHESIZE, json=body, timeout=30) for _ in range(4)]
+        busiest = 0
+        while not all(answer.done() for answer in answers):
+            busiest = max(busiest, running(url))
+    assert busiest == 1
+    assert {(answer.result().status_code, answer.result().content) for answer in answers} == {(200, pcm(200))}
 
 
 def test_many_requests_wait_and_none_is_refused(url: str) -> None:

@@ -1,5 +1,6 @@
 """The two routes of /api/v1 that speak, over fake engines."""
 
+import asyncio
 import base64
 import io
 import wave
@@ -10,7 +11,8 @@ import soundfile
 
 from deployments.audio_encoder import to_int16
 from deployments.errors import error_response
-from models import OverloadedError, Priority
+from models import OverloadedError, Priority, VoicePrompt
+from models.types import Samples
 from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame
 from tests.deployments.helpers import App
 
@@ -175,6 +177,24 @@ def test_the_place_in_the_queue_is_told(app: App, stream: bool) -> None:
 def test_an_unknown_priority_is_refused(app: App) -> None:
     answer = app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned", "priority": "urgent"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "priority")
+
+
+def test_preparing_a_voice_takes_from_the_time_of_the_request(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = app.servers["base-small-bf16"]
+    encode = server.encode_voice
+
+    async def slowly(samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        await asyncio.sleep(0.2)
+        return await encode(samples, sample_rate, text)
+
+    monkeypatch.setattr(server, "encode_voice", slowly)
+    body = {"text": "Hello.", "voice": "narrator_cloned", "timeout_s": 0.1}
+    answer = app.http.post(SYNTHESIZE, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_passed")
+    app.http.post(SYNTHESIZE, json={**body, "timeout_s": 30})
+    [request] = app.engines["base-small-bf16"].requests
+    assert request.timeout_s is not None
+    assert request.timeout_s < 29.9
 
 
 def test_a_refusal_of_the_engine_names_its_field(app: App) -> None:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.audio_encoder import MEDIA_TYPES
+from deployments.header_docs import AUDIO_HEADERS, OVERLOADED
 from deployments.schemas import (
     CloneBody,
     DeletedBody,
@@ -24,7 +25,12 @@ from deployments.voice_service import describe_voice
 router = APIRouter(prefix="/api/v1", tags=["api"])
 
 AUDIO: dict[int | str, dict[str, Any]] = {
-    200: {"model": SpeechJson, "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}
+    200: {
+        "model": SpeechJson,
+        "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
+        "headers": AUDIO_HEADERS,
+    },
+    429: OVERLOADED,
 }
 CLONE_FORM = {"voice_name": "", "reference_audio": "binary", "reference_text": "", "language": "", "description": ""}
 

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from deployments.audio_encoder import MEDIA_TYPES
 from deployments.errors import ModelNotFoundError
+from deployments.header_docs import AUDIO_HEADERS, OVERLOADED
 from deployments.schemas import (
     DeletedBody,
     ModelCard,
@@ -28,7 +29,13 @@ VOICE_FORM = {"name": "", "audio_sample": "binary", "ref_text": "", "consent": "
 @router.post(
     "/audio/speech",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in (*MEDIA_TYPES.values(), "text/event-stream")}}},
+    responses={
+        200: {
+            "content": {media_type: {} for media_type in (*MEDIA_TYPES.values(), "text/event-stream")},
+            "headers": AUDIO_HEADERS,
+        },
+        429: OVERLOADED,
+    },
 )
 async def speech(body: SpeechBody, services: InjectedServices) -> Response:
     """Speak."""

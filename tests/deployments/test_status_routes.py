@@ -88,6 +88,10 @@ def test_the_openapi_document_tells_all_routes_and_never_422(app: App) -> None:
         "/api/v1/tts/voices/{voice}", "/api/v1/status", "/v1/audio/speech", "/v1/models", "/v1/audio/voices",
         "/livez", "/readyz", "/health",
     } <= set(document["paths"])  # fmt: skip
+    for path in ("/api/v1/tts/synthesize", "/api/v1/tts/design", "/v1/audio/speech"):
+        responses = document["paths"][path]["post"]["responses"]
+        assert {"X-Queue-Position", "X-ETA-Seconds", "X-Finish-Reason"} <= set(responses["200"]["headers"])
+        assert "Retry-After" in responses["429"]["headers"]
     for path in document["paths"].values():
         for operation in path.values():
             assert "422" not in operation["responses"]

@@ -56,7 +56,7 @@ def _frames(events: list[ServerEvent]) -> int:
 
 
 def test_late_joiners_hear_everything_from_the_first_chunk() -> None:
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         heard = await asyncio.gather(*(_all(joined, _request(), 0.02 * late) for late in range(4)))
         for events in heard:
             assert isinstance(events[0], Accepted)
@@ -69,7 +69,7 @@ def test_late_joiners_hear_everything_from_the_first_chunk() -> None:
 
 
 def test_what_has_ended_is_computed_again() -> None:
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         await _all(joined, _request())
         await _all(joined, _request())
 
@@ -103,7 +103,7 @@ def test_leaving_at_once_aborts_too_and_nobody_joins_what_is_dying() -> None:
 
 
 def test_each_joiner_keeps_its_own_deadline() -> None:
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         patient, hasty = await asyncio.gather(
             _all(joined, _request("[frames 60]", timeout_s=0.2)),
             _all(joined, _request("[frames 60]", timeout_s=0.1)),
@@ -118,7 +118,7 @@ def test_each_joiner_keeps_its_own_deadline() -> None:
 
 
 def test_a_reading_that_breaks_off_breaks_off_for_everybody() -> None:
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         for events in await asyncio.gather(*(_all(joined, _request("[fail 5]")) for _ in range(2))):
             assert isinstance(events[-1], Finished)
             assert events[-1].reason is FinishReason.ERROR
@@ -132,7 +132,7 @@ def test_an_error_on_the_way_reaches_everybody(monkeypatch: pytest.MonkeyPatch) 
         raise OverloadedError("on the way", 1.0)
         yield
 
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         answers = await asyncio.gather(*(_all(joined, _request()) for _ in range(2)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [OverloadedError, OverloadedError]
 
@@ -141,7 +141,7 @@ def test_an_error_on_the_way_reaches_everybody(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_refusal_leaves_nothing_to_join() -> None:
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         for _ in range(2):
             with pytest.raises(OverloadedError):
                 await _all(joined, _request("[overloaded]"))
@@ -152,7 +152,7 @@ def test_a_refusal_leaves_nothing_to_join() -> None:
 def test_a_long_reading_stops_keeping_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "MAX_KEPT_BYTES", 5 * 1920 * 4)
 
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         early, late = await asyncio.gather(_all(joined, _request()), _all(joined, _request(), 0.06))
         assert _frames(early) == _frames(late) == 20
 
@@ -160,7 +160,7 @@ def test_a_long_reading_stops_keeping_what_it_said(monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_seed_every_request_is_its_own() -> None:
-    async def test(_: FakeEngine, joined: Joining) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
         await asyncio.gather(*(_all(joined, SynthesisRequest("[frames 5]", sampling=s)) for s in (None, Sampling())))
 
     assert len(_run(test).requests) == 2

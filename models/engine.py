@@ -192,7 +192,7 @@ class Engine:
             torch.set_num_threads(self._options.threads)
         try:
             while not self._closing.is_set():
-                self._read_inbox(wait=self._loop.idle)
+                self._read_inbox(None if self._loop.idle else self._loop.rest_s)
                 self._came_round_at = time.monotonic()
                 self._loop.step()
                 if self._loop.idle:
@@ -200,12 +200,13 @@ class Engine:
         finally:
             with self._closing_lock:
                 self._closing.set()
-            self._read_inbox(wait=False)
+            self._read_inbox(0.0)
             self._loop.abort_all("the engine was closed")
 
-    def _read_inbox(self, wait: bool) -> None:
+    def _read_inbox(self, wait_s: float | None) -> None:
+        """Do what callers asked for; wait for something to be asked for so long, or for ever."""
         try:
-            act = self._inbox.get(block=wait)
+            act = self._inbox.get(timeout=wait_s)
             while True:
                 act()
                 act = self._inbox.get_nowait()

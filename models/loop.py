@@ -38,6 +38,11 @@ class Loop:
         """Whether there is nothing to do."""
         return self.scheduler.idle
 
+    @property
+    def rest_s(self) -> float:
+        """How long nothing will come of going round: those who wait do so for one who has not arrived."""
+        return 0.0 if self.scheduler.admitted else 0.01
+
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence."""
         self.scheduler.add(sequence)
@@ -82,7 +87,7 @@ class Loop:
             self._guarded([sequence], lambda sequence=sequence: self._runner.park(sequence))
             self.scheduler.put_back(sequence)
             self._meter.preempted += 1
-        for sequence in self.scheduler.admit():
+        for sequence in self.scheduler.admit(now):
             if sequence.admitted_at is None:
                 sequence.admitted_at = now
                 self._meter.admitted(sequence)
@@ -178,7 +183,7 @@ class Loop:
 
     def _retire(self) -> None:
         for sequence in self.scheduler.ended():
-            self.scheduler.remove(sequence)
+            self.scheduler.remove(sequence, time.monotonic())
             self._meter.finished(sequence)
             self._admission.leave(sequence)
             self._tell(sequence, sequence.close)

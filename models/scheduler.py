@@ -28,13 +28,18 @@ class Scheduler:
 
     Batch work is let in after everything interactive, stands still in its slots while anything interactive is in one,
     and gives a slot up to what finds none free. So it delays nothing by more than the step that it is in.
+    The slot of an interactive text that goes on in another request is kept for that one a moment: nobody's audio stops
+    in the middle because somebody else came.
     """
+
+    KEPT_S = 0.5  # what the next passage may take to arrive on a busy machine
 
     def __init__(self, slots: int, chunks: ChunkPolicy) -> None:
         self._free = list(range(slots - 1, -1, -1))
         self._slots = slots
         self._chunks = chunks
         self._queues: dict[Priority, deque[Sequence]] = {priority: deque() for priority in Priority}
+        self._kept_until: list[float] = []  # an entry a free slot that only what has begun may take
         self.admitted: list[Sequence] = []
 
     @property
@@ -68,15 +73,23 @@ class Scheduler:
         sequence.status = Status.WAITING
         self._queues[sequence.priority].appendleft(sequence)
 
-    def admit(self) -> list[Sequence]:
-        """Give free slots to waiting sequences, in order; returns those that got one."""
-        admitted = self.waiting[: len(self._free)]
-        for sequence in admitted:
-            self._queues[sequence.priority].remove(sequence)
-            sequence.slot = self._free.pop()
-            sequence.status = Status.PREFILLING
-        self.admitted.extend(admitted)
+    def admit(self, now: float) -> list[Sequence]:
+        """Give free slots to waiting sequences, in order; returns those that got one. `now` on the monotonic clock."""
+        self._kept_until = [until for until in self._kept_until if until > now]
+        admitted: list[Sequence] = []
+        for sequence in self.waiting:
+            if sequence.request.begun:
+                del self._kept_until[:1]
+            if len(self._free) > len(self._kept_until):
+                self._give_slot(sequence)
+                admitted.append(sequence)
         return admitted
+
+    def _give_slot(self, sequence: Sequence) -> None:
+        self._queues[sequence.priority].remove(sequence)
+        sequence.slot = self._free.pop()
+        sequence.status = Status.PREFILLING
+        self.admitted.append(sequence)
 
     def _moving(self) -> list[Sequence]:
         """Those whose turn it is: batch work only where there is no other."""
@@ -114,11 +127,14 @@ class Scheduler:
         """Sequences that have a reason to end."""
         return [s for s in (*self.admitted, *self.waiting) if s.reason is not None]
 
-    def remove(self, sequence: Sequence) -> None:
-        """Take a sequence out and free its slot."""
+    def remove(self, sequence: Sequence, now: float) -> None:
+        """Take a sequence that has ended out and free its slot."""
         if sequence in self.admitted:
             self.admitted.remove(sequence)
             self._free.append(sequence.slot)
+            goes_on = sequence.request.text_after > 0 and sequence.reason in _SPOKEN_OUT
+            if goes_on and sequence.priority is Priority.INTERACTIVE:
+                self._kept_until.append(now + self.KEPT_S)
         else:
             self._queues[sequence.priority].remove(sequence)
 

@@ -1,17 +1,21 @@
 """Slots and queues: numbers only, no engine."""
 
+import pytest
+
 from models import FinishReason, Priority, Sampling, SynthesisRequest
 from models.scheduler import ChunkPolicy, Scheduler
 from models.sequence import Sequence, Status
+
+NOW = 100.0
 
 
 def _scheduler(slots: int = 2) -> Scheduler:
     return Scheduler(slots, ChunkPolicy())
 
 
-def _add(scheduler: Scheduler, name: str, batch: bool = False, begun: bool = False) -> Sequence:
+def _add(scheduler: Scheduler, name: str, batch: bool = False, begun: bool = False, text_after: int = 0) -> Sequence:
     priority = Priority.BATCH if batch else Priority.INTERACTIVE
-    request = SynthesisRequest(name, priority=priority, begun=begun, request_id=name)
+    request = SynthesisRequest(name, priority=priority, begun=begun, text_after=text_after, request_id=name)
     sequence = Sequence(request, lambda _: None, Sampling(), 1, 100, 1)
     scheduler.add(sequence)
     return sequence
@@ -21,11 +25,11 @@ def _names(sequences: list[Sequence]) -> list[str]:
     return [sequence.request.request_id for sequence in sequences]
 
 
-def _turn(scheduler: Scheduler) -> list[str]:
+def _turn(scheduler: Scheduler, now: float = NOW) -> list[str]:
     """What a step does about slots; returns who got one."""
     for sequence in scheduler.preempt():
         scheduler.put_back(sequence)
-    admitted = scheduler.admit()
+    admitted = scheduler.admit(now)
     for sequence in admitted:
         sequence.status = Status.RUNNING
     return _names(admitted)
@@ -63,7 +67,7 @@ def test_the_youngest_batch_work_gives_way_and_is_the_next_to_return() -> None:
     _add(scheduler, "b")
     assert _turn(scheduler) == ["b"]
     assert _names(scheduler.waiting) == ["x", "y", "z"]
-    scheduler.remove(interactive)
+    scheduler.remove(interactive, NOW)
     assert _turn(scheduler) == ["x"]
 
 
@@ -86,6 +90,35 @@ def test_what_has_begun_goes_before_what_has_not() -> None:
     assert _names(scheduler.waiting) == ["b", "c", "a"]
 
 
+@pytest.mark.parametrize(("reason", "kept"), [(FinishReason.EOS, True), (FinishReason.CANCELLED, False)])
+def test_the_slot_of_a_text_that_goes_on_is_kept_for_it_a_moment(reason: FinishReason, kept: bool) -> None:
+    scheduler = _scheduler(slots=1)
+    passage = _add(scheduler, "passage 1", text_after=20)
+    _add(scheduler, "a")
+    _turn(scheduler)
+    passage.reason = reason
+    scheduler.remove(passage, NOW)
+    assert _turn(scheduler) == ([] if kept else ["a"])
+    if kept:
+        _add(scheduler, "passage 2", begun=True)
+        assert _turn(scheduler) == ["passage 2"]
+        scheduler.remove(scheduler.admitted[0], NOW)
+        assert _turn(scheduler) == ["a"]
+
+
+def test_a_slot_is_not_kept_for_ever_nor_for_batch_work() -> None:
+    scheduler = _scheduler()
+    for name, batch in (("x", True), ("passage", False)):
+        ended = _add(scheduler, name, batch, text_after=20)
+        _turn(scheduler)
+        ended.reason = FinishReason.EOS
+        scheduler.remove(ended, NOW)
+    for name in ("a", "b"):
+        _add(scheduler, name)
+    assert _turn(scheduler) == ["a"]
+    assert _turn(scheduler, NOW + Scheduler.KEPT_S) == ["b"]
+
+
 def test_idle_means_nothing_waits_or_runs() -> None:
     scheduler = _scheduler(slots=1)
     assert scheduler.idle
@@ -96,6 +129,6 @@ def test_idle_means_nothing_waits_or_runs() -> None:
     _turn(scheduler)
     for sequence in (batch, interactive):
         assert scheduler.find(sequence.request.request_id) is sequence
-        scheduler.remove(sequence)
+        scheduler.remove(sequence, NOW)
     assert scheduler.idle
     scheduler.check_books()

@@ -23,11 +23,14 @@ _EPSILON = 1e-5  # least usage of a codebook's entry
 
 
 class CodecEncoder:
-    """The codec encoder of a checkpoint. Weights are used where they are mapped."""
+    """The codec encoder of a checkpoint. Weights in float32 are used where they are mapped, others are widened."""
 
     def __init__(self, dimensions: CodecEncoderDimensions, source: TensorSource) -> None:
         self._dimensions = dimensions
-        self._source = source
+        self._tensors = source
+
+    def _source(self, name: str) -> Tensor:
+        return self._tensors(name).float()
 
     def encode(self, samples: Tensor) -> Tensor:
         """Samples [samples] at the encoder's rate -> codes int64 [frames, code groups]; the last frame is filled up."""

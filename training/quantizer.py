@@ -120,8 +120,8 @@ def fit(patch: Tensor, seed: int) -> Quantizer:
         left = math.sqrt(remaining.square().sum() / (centred @ acoustic).square().sum())
         sys.stdout.write(f"codebook {len(tables)}: {left:.3f} of the deviation is left\n")
     quantizer = Quantizer(mean, semantic, acoustic, torch.stack(tables), torch.zeros(2 * WIDTH, STEPS * MELS))
-    entries = quantizer.entries(quantizer.encode(quantizer.latents(patch)))
-    synthesis = torch.linalg.lstsq(entries, centred).solution
+    entries = quantizer.entries(quantizer.encode(quantizer.latents(patch))).double()
+    synthesis = torch.linalg.solve(entries.T @ entries, entries.T @ centred.double()).float()
     return Quantizer(mean, semantic, acoustic, quantizer.tables, synthesis)
 
 

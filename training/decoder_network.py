@@ -20,6 +20,7 @@ class DecoderNetwork(nn.Module):
         super().__init__()
         self.dimensions = dimensions
         self.precision = torch.bfloat16  # of the activations from the first upsampling on
+        self.lean = False  # leave out snakes and residual units, which at the start do nothing
         generator = torch.Generator().manual_seed(seed)
         tensors = codec_decoder_tensors(dimensions)
         self._names = {name: name.replace(".", "/") for name in tensors if ".vq." not in name}
@@ -76,7 +77,7 @@ class DecoderNetwork(nn.Module):
         return convolve(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), dilation, groups=groups)
 
     def _snake(self, x: Tensor, name: str) -> Tensor:
-        return snake(x, self.weight(f"{name}.alpha"), self.weight(f"{name}.beta"))
+        return x if self.lean else snake(x, self.weight(f"{name}.alpha"), self.weight(f"{name}.beta"))
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.weight(f"{name}.weight").to(x.dtype), self.weight(f"{name}.bias").to(x.dtype))
@@ -93,7 +94,7 @@ class DecoderNetwork(nn.Module):
     def _block(self, x: Tensor, name: str, rate: int) -> Tensor:
         x = self._snake(x, f"{name}.0")
         x = upsample(x, self.weight(f"{name}.1.conv.weight"), self.weight(f"{name}.1.conv.bias"), rate)
-        for unit, dilation in enumerate(DecoderBlock.DILATIONS, start=2):
+        for unit, dilation in enumerate(() if self.lean else DecoderBlock.DILATIONS, start=2):
             y = self._convolve(self._snake(x, f"{name}.{unit}.act1"), f"{name}.{unit}.conv1.conv", dilation)
             x = x + self._convolve(self._snake(y, f"{name}.{unit}.act2"), f"{name}.{unit}.conv2.conv")
         return x

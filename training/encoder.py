@@ -16,9 +16,9 @@ from training.quantizer import Quantizer
 from training.schedule import rate
 from training.work import SAMPLES_PER_FRAME, SEED, Work, work_of, work_parser
 
-_FRAMES = 200  # of a batch
-_LENGTHS = (20, 100)  # frames of one piece
-_LOUDER = 2.5  # reference audio may be this much louder or softer than the teacher; its codes are not
+_FRAMES = 80  # of a batch
+_LENGTHS = (16, 80)  # frames of one piece
+_LOUDER = 1.2  # reference audio may be this much louder or softer than the teacher; its codes are not
 _RATE = 2e-3
 _REPORT = 20  # steps
 

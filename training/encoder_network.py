@@ -11,6 +11,7 @@ from training.fast_layers import convolve
 from training.initial import initial
 from training.quantizer import Quantizer
 
+_LOUDER = 10.0  # the first layer at the start: as soft as samples are, activations would all be linear
 _DOWNSAMPLING = 2  # of the last convolution, before the quantiser
 
 
@@ -28,6 +29,8 @@ class EncoderNetwork(nn.Module):
             {key: nn.Parameter(initial(name, tensors[name], generator)) for name, key in self._names.items()}
         )
         self._tables = quantizer.tables
+        with torch.no_grad():
+            self.weight("encoder.encoder.layers.0.conv.weight").mul_(_LOUDER)
 
     def weight(self, name: str) -> Tensor:
         """A parameter by its published name."""

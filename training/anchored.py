@@ -80,12 +80,23 @@ def _to_bins(mel: Tensor) -> Tensor:
     return (mel @ spread).transpose(1, 2)
 
 
+def _voice(samples: Tensor, hertz: Tensor) -> tuple[Tensor, Tensor]:
+    """The spectrum that takes the place of the teacher's, and how much it does."""
+    source = pulses(hertz)
+    share = low_band()[:, None] * voiced(samples)[:, None, :]
+    gain = envelope(log_mel(samples)) - envelope(log_mel(source))
+    return spectrum(source) * _to_bins(gain).exp() * share, share
+
+
+def resynthesis(samples: Tensor, hertz: Tensor) -> Tensor:
+    """The voice below 4 kHz alone; see `anchored`."""
+    voice, _ = _voice(samples, hertz)
+    return _waveform(voice, samples.shape[1])
+
+
 def anchored(samples: Tensor, hertz: Tensor) -> tuple[Tensor, Tensor]:
     """Samples [batch, frames * samples a frame] and the codes' pitch [batch, frames] -> what the decoder is to say,
     and which steps of it are resynthesised [batch, steps]."""
     assert samples.shape[1] == hertz.shape[1] * STEPS * HOP
-    source, gate = pulses(hertz), voiced(samples)
-    gain = envelope(log_mel(samples)) - envelope(log_mel(source))
-    share = low_band()[:, None] * gate[:, None, :]
-    made = spectrum(samples) * (1 - share) + spectrum(source) * _to_bins(gain).exp() * share
-    return _waveform(made, samples.shape[1]), gate
+    voice, share = _voice(samples, hertz)
+    return _waveform(spectrum(samples) * (1 - share) + voice, samples.shape[1]), share[:, 0]

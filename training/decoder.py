@@ -74,6 +74,8 @@ def train(work: Work, lean: int, steps: int) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, betas=(0.8, 0.99), weight_decay=0.0)
     checkpoint = Checkpoint(work.checkpoints / "decoder.pt", network, optimizer)
     first = checkpoint.load()
+    if not first and (front := work.checkpoints / "front.pt").exists():
+        network.load_state_dict(torch.load(front, weights_only=True))
     pieces = Pieces(corpus, work, fit_pitch(work, corpus, quantizer))
     generator = np.random.default_rng([SEED, first])
     begun, reports = time.monotonic(), list[tuple[float, float]]()

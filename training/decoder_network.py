@@ -27,7 +27,7 @@ class DecoderNetwork(nn.Module):
         self.weights = nn.ParameterDict(
             {key: nn.Parameter(initial(name, tensors[name], generator)) for name, key in self._names.items()}
         )
-        self.tables = [table.clone() for table in quantizer.tables]
+        self.tables = nn.ParameterList(nn.Parameter(table.clone()) for table in quantizer.tables)
         self._even_out()
 
     def _even_out(self) -> None:
@@ -47,22 +47,25 @@ class DecoderNetwork(nn.Module):
         for group, table in enumerate(self.tables):
             part, layer = ("first", 0) if group == 0 else ("rest", group - 1)
             book = f"decoder.quantizer.rvq_{part}.vq.layers.{layer}._codebook"
-            tensors |= {f"{book}.embedding_sum": table, f"{book}.cluster_usage": torch.ones(len(table))}
+            tensors |= {f"{book}.embedding_sum": table.detach(), f"{book}.cluster_usage": torch.ones(len(table))}
         return tensors
 
     def forward(self, codes: Tensor, context: int = 0) -> Tensor:
         """Samples of the frames after the first `context` ones, which only the transformer sees."""
-        x = self._latents(codes)[:, context:].to(self.precision)
+        x = self.latents(codes)[:, context:].to(self.precision)
         for number, ratio in enumerate(self.dimensions.upsampling_ratios):
             x = self._upsampling(x, f"decoder.upsample.{number}", ratio)
-        x = self._convolve(x, "decoder.decoder.0.conv")
+        return self.waveform(self._convolve(x, "decoder.decoder.0.conv"))
+
+    def waveform(self, x: Tensor) -> Tensor:
+        """What comes after the first convolution [batch, steps, decoder] -> samples [batch, samples]."""
         rates = self.dimensions.upsample_rates
         for number, rate in enumerate(rates, start=1):
             x = self._block(x, f"decoder.decoder.{number}.block", rate)
         x = self._snake(x, f"decoder.decoder.{len(rates) + 1}").float()
         return self._convolve(x, f"decoder.decoder.{len(rates) + 2}.conv")[..., 0]
 
-    def _latents(self, codes: Tensor) -> Tensor:
+    def latents(self, codes: Tensor) -> Tensor:
         """Codes -> float32 [batch, frames, latent]."""
         chosen = [table[codes[..., group]] for group, table in enumerate(self.tables)]
         first = chosen[0] @ self.weight("decoder.quantizer.rvq_first.output_proj.weight")[..., 0].T

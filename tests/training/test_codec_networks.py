@@ -17,7 +17,8 @@ from training.quantizer import CODEBOOK, GROUPS, WIDTH, Quantizer
 FRAMES = 7
 
 
-def _quantizer() -> Quantizer:
+def small_quantizer() -> Quantizer:
+    """Random tables; patches are never made with it."""
     generator = torch.Generator().manual_seed(5)
     patch = STEPS * MELS
     return Quantizer(
@@ -34,7 +35,7 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def test_decoder() -> None:
-    network = DecoderNetwork(DECODER, _quantizer(), seed=1)
+    network = DecoderNetwork(DECODER, small_quantizer(), seed=1)
     network.precision = torch.float32
     tensors = network.published()
     assert _shapes(tensors) == codec_decoder_tensors(DECODER)
@@ -48,7 +49,7 @@ def test_decoder() -> None:
 
 
 def test_encoder() -> None:
-    quantizer = _quantizer()
+    quantizer = small_quantizer()
     network = EncoderNetwork(ENCODER, quantizer, seed=1)
     network.precision = torch.float32
     tensors = network.published()

@@ -122,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", default="embedded", help="embedded, hub, a folder, or synthetic: full-size, random"
     )
+    parser.add_argument("--process", type=int, help="with --url: id of its launcher, whose memory is to be watched")
     parser.add_argument("--models", nargs="*", default=[], help="ids of the models to start and to ask; all by default")
     parser.add_argument("--rate", type=float, default=4.0, help="requests a second; in a sweep, the slowest step's")
     parser.add_argument(
@@ -148,7 +149,7 @@ def main() -> None:
     server: AbstractContextManager[Served] = (
         start_server(arguments.weights, arguments.models)
         if arguments.url is None
-        else nullcontext(Served(arguments.url, None))
+        else nullcontext(Served(arguments.url, arguments.process))
     )
     with server as served:
         record = (sweep if arguments.sweep else load)(served, arguments)

@@ -3,7 +3,10 @@
 import asyncio
 import itertools
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 
@@ -12,7 +15,7 @@ import pytest
 from benchmarks.load_client import Outcome, send
 from benchmarks.load_plan import BURST, SHARES, Ask, Pattern, Target, mixed, plan
 from benchmarks.load_run import run_load, summarize
-from benchmarks.process_memory import MemoryWatch
+from benchmarks.process_memory import MIB, MemoryWatch, process_tree, proportional_bytes
 from deployments.audio_encoder import wav_header
 
 TARGET = Target("base-small-bf16", "base")
@@ -120,11 +123,11 @@ def test_figures_are_of_answered_requests() -> None:
     assert figures["audio_s_per_s"] == pytest.approx(27 / 10, abs=0.01)
 
 
-def test_growth_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = itertools.count(100 * 2**20, 2**20)
+def test_growth_is_seen_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = itertools.count(100 * MIB, MIB)
 
-    def next_size(_: int) -> int:
-        return next(sizes)
+    def next_size(_: int) -> Counter[str]:
+        return Counter({"leaking": next(sizes), "steady": 50 * MIB})
 
     monkeypatch.setattr("benchmarks.process_memory.proportional_bytes", next_size)
     monkeypatch.setattr("benchmarks.process_memory.SAMPLE_S", 0.01)
@@ -132,6 +135,19 @@ def test_growth_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     watch.start()
     watch.join(0.3)
     memory = watch.finish()
-    assert memory["start_mib"] == 100
-    assert memory["slope_mib_a_minute"] is not None
+    assert memory["start_mib"] == 150
     assert memory["slope_mib_a_minute"] > 60
+    assert memory["grown_mib"]["leaking"] > 0 == memory["grown_mib"]["steady"]
+
+
+def test_a_process_tree_is_named_and_weighed() -> None:
+    ballast = "x = bytearray(b'1') * (50 << 20); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", ballast], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        tree = process_tree(os.getpid())
+        sizes = proportional_bytes(child.pid)
+        child.communicate(b"\n")
+    assert child.pid in tree
+    assert tree[child.pid].startswith("python")
+    assert 50 * MIB < sizes.total() < 90 * MIB

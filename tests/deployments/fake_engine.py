@@ -1,7 +1,8 @@
 """An engine that keeps the promise of `models.engine_api.SpeechEngine` without computing: sines from a thread.
 
 The text says what happens to a request: "[frames 3]", "[fail 2]" (after two frames), "[forever]", "[deadline]",
-"[whole]" (one chunk at the end), "[crash]" (an error outside the tree), "[overloaded]" (refused), "[queued]" (third).
+"[whole]" (one chunk at the end), "[stick]" (nothing any more, and ill), "[crash]" (an error outside the tree),
+"[overloaded]" (refused), "[queued]" (third).
 """
 
 import re
@@ -131,6 +132,9 @@ class FakeEngine:
         listener(self._end(request, count, seed))
 
     def _frames(self, request: SynthesisRequest) -> Iterator[int]:
+        if "[stick]" in request.text:
+            self.is_healthy = False
+            self.closed.wait()
         if "[forever]" in request.text:
             return iter(range(100_000))
         found = re.search(r"\[(?:frames|fail) (\d+)\]", request.text)

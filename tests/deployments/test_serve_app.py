@@ -22,6 +22,7 @@ from ray.serve.handle import DeploymentResponseGenerator
 
 from deployments.app import assemble, build
 from deployments.audio_encoder import to_int16
+from deployments.launcher import RAY_SETTINGS
 from deployments.model_client import ServeModelClient
 from models import GenerationError, InvalidRequestError, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine
@@ -43,7 +44,8 @@ def pcm(frames: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS"):
+        os.environ.setdefault(name, RAY_SETTINGS[name])
     port = free_port()
     ray.init(
         address="local", namespace="serve", include_dashboard=False, num_cpus=2, object_store_memory=128 * 2**20,
@@ -232,6 +234,15 @@ def test_leaving_the_clients_generator_frees_the_engine(url: str) -> None:
 
     asyncio.run(leave_early())
     assert until_idle(url) < 2
+
+
+def test_a_replica_whose_engine_sticks_is_replaced(url: str) -> None:
+    began = time.monotonic()
+    stuck = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[stick]"}, timeout=60)
+    assert (stuck.status_code, stuck.headers["retry-after"]) == (503, "5")
+    answer = httpx.post(url + SYNTHESIZE, json=SPOKEN, timeout=60)
+    assert (answer.status_code, answer.content) == (200, pcm(DEFAULT_FRAMES))
+    assert time.monotonic() - began < 40, "its drain_s of 60 was waited for"
 
 
 def test_deleting_the_app_finishes_what_runs(url: str) -> None:

@@ -1,6 +1,6 @@
 """How fast an engine speaks and how much there is to say, measured as it goes: what predictions are made of."""
 
-_STEPS_KEPT = 0.99  # weight of the past at each frame step: the last 100 count, 8 s of speech
+_STEPS_KEPT = 0.98  # weight of the past at each frame step: the last 50 count, 4 s of speech
 _UTTERANCES_KEPT = 0.9  # weight of the past at each utterance: the last 10 count
 _ASSUMED_TOKENS = 20  # the assumption counts as one utterance of so many text tokens
 

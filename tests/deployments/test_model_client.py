@@ -1,0 +1,35 @@
+"""What Ray says of a model, as the rest of the app hears it."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError
+
+from deployments.errors import ModelUnavailableError, error_response
+from deployments.model_client import ServeModelClient
+from models import OverloadedError, SpeechError
+
+
+def client_that_raises(error: Exception) -> ServeModelClient:
+    async def fail() -> Any:
+        raise error
+
+    handle: Any = SimpleNamespace(info=SimpleNamespace(remote=fail))
+    return ServeModelClient(handle)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "status"),
+    [
+        (BackPressureError(num_queued_requests=9, max_queued_requests=9), OverloadedError, 429),
+        (ActorDiedError(), ModelUnavailableError, 503),
+    ],
+)
+def test_rays_refusals_are_ours(error: Exception, told: type[SpeechError], status: int) -> None:
+    with pytest.raises(told) as refusal:
+        asyncio.run(client_that_raises(error).info())
+    answer = error_response(refusal.value)
+    assert (answer.status_code, "retry-after" in answer.headers) == (status, True)

@@ -1,6 +1,7 @@
 """The floor under a frame's time: the bytes of weights it must read over the bandwidth of memory."""
 
-from models.architecture import Architecture, StackDimensions
+from models.architecture import StackDimensions
+from models.memory_estimate import Dimensions
 from models.native_backend import head_precision
 from models.quantization import Precision
 
@@ -12,15 +13,15 @@ def _layer_weights(stack: StackDimensions) -> int:
     return stack.layers * stack.hidden * (stack.qkv_rows + mixed + 3 * stack.intermediate)
 
 
-def talker_bytes(architecture: Architecture, precision: Precision) -> float:
+def talker_bytes(dimensions: Dimensions, precision: Precision) -> float:
     """Bytes of weights that one talker step reads, without its head."""
-    return _layer_weights(architecture.talker) * _BYTES_A_WEIGHT[precision]
+    return _layer_weights(dimensions.talker) * _BYTES_A_WEIGHT[precision]
 
 
-def bytes_per_frame(architecture: Architecture, precision: Precision) -> float:
+def bytes_per_frame(dimensions: Dimensions, precision: Precision) -> float:
     """Bytes of weights read for one frame: talker once, code predictor once for each of its passes, heads included."""
-    passes = architecture.code_groups - 1
-    talker, predictor = architecture.talker, architecture.predictor
+    passes = dimensions.codec.code_groups - 1
+    talker, predictor = dimensions.talker, dimensions.predictor
     layers = _layer_weights(talker) + passes * _layer_weights(predictor)
     heads = talker.hidden * talker.vocabulary + passes * predictor.hidden * predictor.vocabulary
     return layers * _BYTES_A_WEIGHT[precision] + heads * _BYTES_A_WEIGHT[head_precision(precision)]

@@ -28,7 +28,8 @@ CUSTOM_VOICE = {"id": "custom", "checkpoint": "Qwen3-TTS-12Hz-0.6B-CustomVoice",
 def make_config(voices: Path, models: Sequence[Mapping[str, object]] | None = None, **settings: Any) -> AppConfig:
     """A configuration as YAML would give it."""
     budgeted = [{"memory_budget_mb": 4000, **model} for model in models or MODELS]
-    places = {"voices": str(voices), "keys_file": str(voices.with_name("keys"))}
+    beside = voices.parent
+    places = {"voices": str(voices), "keys_file": str(beside / "keys"), "logs": str(beside / "logs")}
     return AppConfig.model_validate({"models": budgeted, **places, **settings})
 
 

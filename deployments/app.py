@@ -4,9 +4,14 @@
 annotations: Serve reads the type of `args` to know that they are an AppConfig.
 """
 
+import warnings
+from typing import Any
+
 from ray import serve
 from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
+from deployments import residency
 from deployments.config import AppConfig, ModelConfig
 from deployments.ingress import Ingress
 from deployments.model_server import EngineFactory, load_configured_engine
@@ -14,6 +19,7 @@ from deployments.replica import ModelReplica
 
 HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica is noticed at the next check, a sick one at the third
 INGRESS_CPUS = 0.1
+METRICS_S = 1.0  # between words to Serve's controller about requests: what a cold start waits for at most
 INGRESS_REQUESTS = 1000  # the ingress only waits; what may be refused is decided behind it
 
 
@@ -40,7 +46,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
     """One replica that Ray places where its memory budget is free."""
     deployment = serve.deployment(
         name=model.id,
-        num_replicas=1,
+        **_replicas(config, model),
         max_ongoing_requests=model.max_ongoing_requests,
         max_queued_requests=model.max_ongoing_requests,  # while there is no replica to decide
         graceful_shutdown_timeout_s=model.drain_s,
@@ -49,3 +55,23 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
         ray_actor_options={"num_cpus": model.num_cpus, "memory": config.budget_bytes(model)},
     )(ModelReplica)
     return deployment.bind(config, model, engine_factory)
+
+
+def _replicas(config: AppConfig, model: ModelConfig) -> dict[str, Any]:
+    """One replica for ever, or one that comes and goes as deployments/residency.py decides."""
+    if model.min_replicas:
+        return {"num_replicas": 1}
+    with warnings.catch_warnings():
+        # The setting in the environment that shall replace metrics_interval_s is read by nothing in Ray 2.60.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scaling = AutoscalingConfig(
+            min_replicas=0,
+            max_replicas=1,
+            target_ongoing_requests=model.max_ongoing_requests,
+            metrics_interval_s=METRICS_S,
+            look_back_period_s=2 * METRICS_S,
+            aggregation_function="max",  # a request within the last two seconds is one
+            downscale_to_zero_delay_s=model.idle_s,
+            policy=AutoscalingPolicy(policy_kwargs=residency.settings(config.budget_bytes(model), config.kept_bytes)),
+        )
+    return {"autoscaling_config": scaling}

@@ -25,6 +25,7 @@ EMBEDDED_NOTICE = (
     f"{WEIGHTS_VARIABLE} to hub, or to a folder that holds the published checkpoints"
 )
 APP_NAME = "tts"
+RESIDENCY_POLICY = "deployments.residency:residency"  # the app's `autoscaling_policy` in serve_config.yaml
 ROOM_FOR_QUESTIONS = 32  # requests in a replica that are no utterances of their own: refusals, reports, joined ones
 
 KeyDigest = Annotated[str, Field(pattern=f"^{KEY_DIGEST}$")]
@@ -62,6 +63,8 @@ class ModelConfig(Settings):
     max_positions: PositiveInt = 2048  # of one utterance: prompt and frames, 12.5 of which are a second
     max_frames: PositiveInt = 1500  # of a request that names no limit
     max_waiting: PositiveInt = 32  # utterances that may wait for a slot, in each class; more are refused
+    min_replicas: Literal[0, 1] = 1  # 0: loaded for its first request, gone when idle or when another needs its memory
+    idle_s: PositiveFloat = 600.0  # after which an idle model leaves, where min_replicas is 0
     drain_s: PositiveFloat = 60.0  # how long a stopping replica may finish what it has begun
 
     @property
@@ -80,6 +83,7 @@ class AppConfig(Settings):
 
     models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1)]
     weights: str = "embedded"  # "embedded", "hub", or a folder that holds the published directories
+    memory_mb: PositiveInt | None = None  # MiB for the whole server, Ray included; None: what the machine grants
     voices: str | None = None  # folder of cloned voices; None: ~/.local/share/qwen3-tts-cpu/voices
     logs: str | None = None  # folder of JSON log files; None: ~/.local/state/qwen3-tts-cpu/logs
     # Digests of API keys, as deployments/keys.py makes them: this file travels through Ray, a key must not.
@@ -142,6 +146,18 @@ class AppConfig(Settings):
         if self.weights_source == "embedded":
             return min(model.memory_budget_mb, EMBEDDED_BUDGET_MB) * MIB
         return model.memory_budget_mb * MIB
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the models that are never cold."""
+        return sum(self.budget_bytes(model) for model in self.models if model.min_replicas)
+
+    @property
+    def least_memory_bytes(self) -> int:
+        """What all models need, one after the other: those that are never cold, and the largest of the others."""
+        return self.kept_bytes + max(
+            (self.budget_bytes(model) for model in self.models if not model.min_replicas), default=0
+        )
 
     @property
     def voices_directory(self) -> Path:

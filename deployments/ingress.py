@@ -7,9 +7,10 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from deployments import logs
-from deployments.config import AppConfig
+from deployments.config import APP_NAME, AppConfig
 from deployments.http_app import create_app
 from deployments.model_client import ServeModelClient
+from deployments.presence import PresenceWatch
 from deployments.replica_port import keep_to_node
 
 
@@ -20,7 +21,8 @@ class Ingress:
         keep_to_node()
         logs.configure(config.logs_directory, "ingress")
         self._config = config
-        self._clients = {model_id: ServeModelClient(handle) for model_id, handle in models.items()}
+        watch = PresenceWatch(APP_NAME)
+        self._clients = {model_id: ServeModelClient(handle, watch) for model_id, handle in models.items()}
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._config, self._clients)

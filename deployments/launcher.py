@@ -14,21 +14,18 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from deployments.config import APP_NAME, EMBEDDED_NOTICE, MIB, AppConfig, is_loopback
-from deployments.keys import KeyRing
-from deployments.session import SIGNALS, run_in_own_session
+from deployments.config import APP_NAME, EMBEDDED_NOTICE
+from deployments.launch import Launch, LaunchError, check_memory, read_launch
+from deployments.session import RELOAD_SIGNAL, SIGNALS, run_in_own_session
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 RAY_TOKEN = Path.home() / ".ray" / "auth_token"
 POLL_S = 0.5
+SAID = {"ready": "ready", "cold": "cold: its first request loads it"}
 STOP_S = 10.0  # what replicas take to end, beyond finishing what runs
 LOCAL_RAY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # in spite of its name, 0 means: one machine, so all ports on loopback
 # Said to Ray through the environment, its only way; what the user has set stays.
@@ -40,55 +37,9 @@ RAY_SETTINGS = {
     LOCAL_RAY: "0",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy:middleware",
     "RAY_AUTH_MODE": "token",  # said here, so that Ray need not warn that it is so
+    "RAY_num_workers_soft_limit": "0",  # idle workers end: replicas get processes of their own anyway
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there
 }
-
-
-class LaunchError(Exception):
-    """The app cannot be started; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What the launcher needs to know of the deployment file."""
-
-    path: Path
-    http_options: Mapping[str, Any]
-    config: AppConfig
-
-    @property
-    def host(self) -> str:
-        """Where it listens; Ray Serve's default is everywhere."""
-        return self.http_options.get("host", "0.0.0.0")
-
-    @property
-    def needs_key(self) -> bool:
-        """Whether clients must send an API key."""
-        return KeyRing(self.config).required
-
-    @property
-    def url(self) -> str:
-        """Where this machine reaches the server, whatever it listens on."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_options.get('port', 8000)}"
-
-
-def read_launch(path: Path) -> Launch:
-    """Raises LaunchError for a file that is not a deployment file, or that opens the server to everybody."""
-    try:
-        document: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        http = dict(document.get("http_options", {}))
-        [arguments] = [app["args"] for app in document["applications"] if app["name"] == APP_NAME]
-        config = AppConfig.model_validate(arguments).with_environment()
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LaunchError(f"{path} is not a deployment file: {error}") from error
-    launch = Launch(path, http, config)
-    if not launch.needs_key and not is_loopback(launch.host):
-        raise LaunchError(
-            f"{path} listens on {launch.host}, which others can reach: make an API key with scripts/key, or set host "
-            "to 127.0.0.1"
-        )
-    return launch
 
 
 def start(launch: Launch, directory: Path) -> str:
@@ -100,7 +51,6 @@ def start(launch: Launch, directory: Path) -> str:
         os.environ.setdefault(name, value)
     import ray  # reads the environment when imported
     from ray import serve
-    from ray.serve.scripts import cli
 
     RAY_TOKEN.parent.mkdir(mode=0o700, exist_ok=True)
     ray.init(
@@ -109,37 +59,35 @@ def start(launch: Launch, directory: Path) -> str:
         namespace="serve",
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
+        _memory=launch.memory_bytes,
         logging_level=logging.WARNING,
     )
     if RAY_TOKEN.exists():
         RAY_TOKEN.chmod(0o600)  # Ray writes it for everybody to read: whoever has it may run code here
-    _check_memory(launch, int(ray.cluster_resources().get("memory", 0)))
     # `serve run` finds Serve started, and with less to say than it would have by default.
     serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
-    cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
+    deploy(launch)
     return ray.get_runtime_context().gcs_address
 
 
-def _check_memory(launch: Launch, available: int) -> None:
-    """Raises LaunchError when Ray could never place all replicas: it would wait for memory without a word."""
-    budgets = {model.id: launch.config.budget_bytes(model) for model in launch.config.models}
-    if sum(budgets.values()) > available:
-        listing = ", ".join(f"{model_id} {size / MIB:.0f}" for model_id, size in budgets.items())
-        raise LaunchError(
-            f"the memory budgets ({listing}) add up to {sum(budgets.values()) / MIB:.0f} MiB, this machine has "
-            f"{available / MIB:.0f} MiB to give: remove models from {launch.path}, or lower their budgets and slots"
-        )
+def deploy(launch: Launch) -> None:
+    """Put the app of the deployment file in place of the one that runs, which finishes what it has begun."""
+    from ray.serve.scripts import cli
+
+    cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
 
 
 def wait_until_ready(launch: Launch, stopping: threading.Event) -> bool:
-    """Tell of each model that becomes ready; True when all are. Raises LaunchError when the app cannot start."""
-    ready: set[str] = set()
+    """Tell of each model that becomes ready; True when all are that are not left cold. Raises LaunchError when the app
+    cannot start."""
+    told: dict[str, str] = {}
+    awaited = {model.id: "ready" if model.min_replicas else "cold" for model in launch.config.models}
     while not stopping.wait(POLL_S):
-        states = _health(launch)
-        for model_id in sorted(name for name, state in states.items() if state == "ready" and name not in ready):
-            ready.add(model_id)
-            say(f"{model_id} is ready ({len(ready)} of {len(launch.config.models)})")
-        if len(ready) == len(launch.config.models):
+        for model_id, state in sorted(_health(launch).items()):
+            if state in ("ready", awaited.get(model_id)) and model_id not in told:
+                told[model_id] = state
+                say(f"{model_id} is {SAID[state]} ({len(told)} of {len(awaited)})")
+        if told.keys() == awaited.keys():
             return True
         _raise_if_failed()
     return False
@@ -198,6 +146,8 @@ Logs, as lines of JSON: {launch.config.logs_directory}/*.jsonl
 Deployment handles in Python: ray.init(address="auto") in a process that was told where this Ray is:
   export {LOCAL_RAY}=0 RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
 
+To read {launch.path} again, finishing what runs: kill -USR1 {os.getppid()}
+
 Ctrl-C stops the server after what is running has finished.
 """
 
@@ -213,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"))
     try:
         launch = read_launch(parser.parse_args(arguments).config)
+        check_memory(launch)
     except LaunchError as error:
         say(str(error))
         return 1
@@ -221,20 +172,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(launch: Launch) -> int:
     """Start, wait for a signal, stop; returns the exit status."""
-    stopping = threading.Event()
+    stopping, reloading = threading.Event(), threading.Event()
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="qwen3-tts-"))  # where only we may look in
     say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
     if launch.config.weights_source == "embedded":
         say(EMBEDDED_NOTICE)
     try:
-        stop_on_signals(stopping)
+        listen_to_signals(stopping, reloading)
         ray_address = start(launch, directory)
-        stop_on_signals(stopping)  # again: Ray sets handlers of its own
+        listen_to_signals(stopping, reloading)  # again: Ray sets handlers of its own
         if wait_until_ready(launch, stopping):
-            say(f"all models loaded in {time.monotonic() - began:.0f} s")
+            say(f"up after {time.monotonic() - began:.0f} s")
             print(greeting(launch, ray_address), flush=True)
-            stopping.wait()
+            while not stopping.wait(POLL_S):
+                if reloading.is_set():
+                    reloading.clear()
+                    launch = reload(launch)
     except LaunchError as error:
         say(f"{error} (Ray's logs: {directory}/ray/session_latest/logs)")
         return 1
@@ -246,10 +200,24 @@ def run(launch: Launch) -> int:
     return 0
 
 
-def stop_on_signals(stopping: threading.Event) -> None:
-    """From here on a signal only says that it is time to stop."""
+def reload(launch: Launch) -> Launch:
+    """The deployment file as it is now, deployed; or, where it cannot be, the one that runs on."""
+    try:
+        new = read_launch(launch.path)
+        check_memory(new)
+    except LaunchError as error:
+        say(f"not reloaded: {error}")
+        return launch
+    say(f"deploying {new.path} again: what runs is finished")
+    deploy(new)
+    return new
+
+
+def listen_to_signals(stopping: threading.Event, reloading: threading.Event) -> None:
+    """From here on a signal only says that it is time to stop, or to read the deployment file again."""
     for number in SIGNALS:
-        signal.signal(number, lambda _number, _frame: stopping.set())
+        event = reloading if number == RELOAD_SIGNAL else stopping
+        signal.signal(number, lambda _number, _frame, event=event: event.set())
 
 
 if __name__ == "__main__":

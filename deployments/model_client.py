@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from deployments.errors import ModelUnavailableError
 from deployments.events import ServerEvent
 from deployments.model_server import ModelReport
+from deployments.presence import Presence, PresenceWatch
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
 
@@ -27,6 +28,8 @@ class ModelClient(Protocol):
     async def info(self) -> EngineInfo: ...
 
     async def report(self) -> ModelReport: ...
+
+    async def presence(self) -> Presence: ...
 
 
 @contextmanager
@@ -46,8 +49,13 @@ def _without_ray():
 class ServeModelClient:
     """A model behind a Ray Serve deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], watch: PresenceWatch) -> None:
         self._handle = handle
+        self._watch = watch
+
+    async def presence(self) -> Presence:
+        """Whether the model is there; unlike every other call this neither wakes it nor keeps it awake."""
+        return await self._watch.of(self._handle.deployment_name)
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """The events of an utterance. Leaving early cancels the request in the replica."""

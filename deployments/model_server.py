@@ -12,6 +12,7 @@ from deployments.config import AppConfig, ModelConfig
 from deployments.events import ServerEvent
 from deployments.joining import Joining
 from deployments.node import read_node
+from deployments.presence import Presence
 from deployments.reading import Reading
 from deployments.validation import Conditioner, raise_for_failure
 from models import (
@@ -112,6 +113,10 @@ class ModelServer:
             alone = status.slots_used == 0 and status.waiting == 0
             kind = RequestTooLargeError if alone else OutOfMemoryError
             raise kind("there was no memory left to encode the reference audio") from error
+
+    async def presence(self) -> Presence:
+        """Whoever can ask the replica itself finds it running."""
+        return "running"
 
     async def info(self) -> EngineInfo:
         """What is loaded."""

@@ -61,17 +61,21 @@ class Router:
                 return model
         raise InvalidRequestError("model", f"no configured model can {_TASKS[kind]}; configured are {self._listing()}")
 
-    async def info(self, model: ModelConfig) -> EngineInfo:
-        """What the model's engine says of itself; waits while it loads."""
-        if model.id not in self._infos:
+    async def known_info(self, model: ModelConfig) -> EngineInfo | None:
+        """What the model's engine said of itself; None of a model that is cold and was never asked."""
+        if model.id not in self._infos and await self.clients[model.id].presence() == "running":
             self._infos[model.id] = await self.clients[model.id].info()
-        return self._infos[model.id]
+        return self._infos.get(model.id)
 
     async def reach(self, model: ModelConfig, timeout_s: float) -> Route:
-        """The model once it is loaded. Raises ModelUnavailableError when that takes longer than `timeout_s`."""
+        """The model once it is loaded: a cold one is woken. Raises ModelUnavailableError when that takes longer than
+        `timeout_s`."""
+        client = self.clients[model.id]
         try:
             async with asyncio.timeout(timeout_s):
-                return Route(model, self.clients[model.id], await self.info(model))
+                if model.id not in self._infos or await client.presence() != "running":
+                    self._infos[model.id] = await client.info()
+                return Route(model, client, self._infos[model.id])
         except TimeoutError:
             raise ModelUnavailableError(f"{model.id} is still loading") from None
 

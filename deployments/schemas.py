@@ -9,7 +9,7 @@ StreamFormat = Literal["audio", "sse"]
 PriorityName = Literal["interactive", "batch"]
 TaskType = Literal["Base", "CustomVoice", "VoiceDesign"]
 VoiceKindName = Literal["cloned", "designed", "builtin", "broken"]
-ModelState = Literal["loading", "ready", "failed"]
+ModelState = Literal["cold", "loading", "ready", "failed"]
 
 
 PRIORITY = "batch: computed only while nothing interactive is there to do; the audio is the same"
@@ -226,7 +226,7 @@ class NodeStatus(Shown):
 
     memory_bytes: int
     memory_available_bytes: int
-    cores: int
+    cores: float
 
 
 class StatusBody(Shown):

@@ -10,7 +10,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RELOAD_SIGNAL = signal.SIGUSR1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, RELOAD_SIGNAL)
 _PR_SET_PDEATHSIG = 1
 
 

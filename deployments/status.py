@@ -1,13 +1,12 @@
 """How the models and the machine are doing."""
 
 import asyncio
-import os
 import time
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from deployments.config import EMBEDDED_NOTICE, AppConfig, ModelConfig
 from deployments.model_server import ModelReport
+from deployments.node import read_node
 from deployments.router import Router
 from deployments.schemas import HealthBody, ModelState, ModelStatus, NodeStatus, StatusBody
 from models import OverloadedError, SpeechError
@@ -17,7 +16,7 @@ BUSY_S = 30.0  # a model that answered so lately and does not now is busy, not g
 
 
 class StatusService:
-    """Asks every model, briefly: a loading one does not answer, and nobody waits for it here."""
+    """Asks every model that runs, briefly: nobody waits here, and no cold model wakes for it."""
 
     def __init__(self, config: AppConfig, router: Router) -> None:
         self._config = config
@@ -41,19 +40,21 @@ class StatusService:
         """GET /health; `ok` when at least one model can take work."""
         models = await asyncio.gather(*(self._model_status(model) for model in self._router.models))
         states: dict[str, ModelState] = {model.id: model.state for model in models}
-        return HealthBody(status="ok" if "ready" in states.values() else "loading", models=states)
+        takes_work = any(state in ("ready", "cold") for state in states.values())  # a cold model wakes for a request
+        return HealthBody(status="ok" if takes_work else "loading", models=states)
 
     async def _model_status(self, model: ModelConfig) -> ModelStatus:
-        report = await self._report(model)
+        presence = await self._router.clients[model.id].presence()
         base = ModelStatus(
             id=model.id,
             kind=model.kind,
             checkpoint=model.checkpoint,
             precision=model.precision,
             weights=self._config.weights_source,
-            state="loading",
+            state="loading" if presence == "running" else presence,
             budget_bytes=self._config.budget_bytes(model),
         )
+        report = await self._report(model) if presence == "running" else None
         if report is None:
             return base
         return base.model_copy(update=_loaded(report))
@@ -104,10 +105,7 @@ def _version() -> str:
 
 
 def _node_status() -> NodeStatus:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    values = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+    node = read_node()
     return NodeStatus(
-        memory_bytes=values["MemTotal"],
-        memory_available_bytes=values["MemAvailable"],
-        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=node.memory_bytes, memory_available_bytes=node.memory_available_bytes, cores=node.cores
     )

@@ -20,7 +20,6 @@ from voices import BrokenVoice, Encode, Voice, VoiceLibrary, VoiceNotFoundError,
 ENCODE_TIMEOUT_S = 120.0
 ENCODING_THREADS = 4
 FETCHING_THREADS = 4
-SPEAKERS_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class VoiceService:
         try:
             return await asyncio.to_thread(self._library.get, name)
         except VoiceNotFoundError:
-            speakers = await self._speakers()
+            speakers = await self._speakers(wake=True)
             if name.strip().lower() not in speakers:
                 raise
             return speakers[name.strip().lower()]
@@ -70,7 +69,7 @@ class VoiceService:
         """Every voice; broken ones last, with what is wrong as their description."""
         found = await asyncio.to_thread(self._library.list)
         broken = await asyncio.to_thread(self._library.broken)
-        speakers = await self._speakers()
+        speakers = await self._speakers(wake=False)
         return [
             *(describe_voice(voice) for voice in [*found, *speakers.values()]),
             *(_describe_broken(voice) for voice in broken),
@@ -137,16 +136,16 @@ class VoiceService:
         except TimeoutError:
             raise ModelUnavailableError(f"{model.id} did not encode the voice in {ENCODE_TIMEOUT_S:.0f} s") from None
 
-    async def _speakers(self) -> dict[str, Voice]:
-        """Built-in speakers by name, of the models that are loaded."""
+    async def _speakers(self, wake: bool) -> dict[str, Voice]:
+        """Built-in speakers by name. Only a model that was never loaded has to be woken for them, if it may be."""
         speakers: dict[str, Voice] = {}
         for model in self._router.models:
-            if model.kind == "custom_voice":
-                try:
-                    info = (await self._router.reach(model, SPEAKERS_TIMEOUT_S)).info
-                except ModelUnavailableError:
-                    continue
-                speakers |= {speaker.lower(): Voice.builtin(speaker) for speaker in info.speakers}
+            if model.kind != "custom_voice":
+                continue
+            info = await self._router.known_info(model)
+            if info is None and wake:
+                info = (await self._router.reach(model, self._config.default_timeout_s)).info
+            speakers |= {speaker.lower(): Voice.builtin(speaker) for speaker in (info.speakers if info else ())}
         return speakers
 
 

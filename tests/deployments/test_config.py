@@ -6,6 +6,7 @@ import yaml
 from pydantic import ValidationError
 
 from deployments.config import AppConfig, is_loopback, key_digest
+from deployments.memory_budget import preflight
 
 MODEL = {"id": "m", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "bf16", "memory_budget_mb": 1700}
 CONFIG_FILE = Path(__file__).parents[2] / "serve_config.yaml"
@@ -77,18 +78,32 @@ def test_embedded_checkpoints_take_no_more_than_they_need() -> None:
     assert config.budget_bytes(config.models[0]) == 1700 * 2**20
 
 
-def test_the_shipped_file_serves_the_four_models_on_loopback() -> None:
-    document = yaml.safe_load(CONFIG_FILE.read_text())
+@pytest.mark.parametrize(
+    ("file", "models"),
+    [
+        ("serve_config.yaml", {("base-small-nf4", "base", "nf4"), ("voice-design-nf4", "voice_design", "nf4")}),
+        (
+            "serve_config.large.yaml",
+            {
+                ("base-small-fp32", "base", "fp32"),
+                ("base-small-bf16", "base", "bf16"),
+                ("voice-design-bf16", "voice_design", "bf16"),
+                ("voice-design-nf4", "voice_design", "nf4"),
+            },
+        ),
+    ],
+)
+def test_the_shipped_files_serve_within_their_budgets_on_loopback(file: str, models: set[tuple[str, str, str]]) -> None:
+    document = yaml.safe_load(CONFIG_FILE.with_name(file).read_text())
     assert document["http_options"]["host"] == "127.0.0.1"
     [application] = document["applications"]
     assert (application["name"], application["import_path"]) == ("tts", "deployments.app:build")
     config = AppConfig.model_validate(application["args"])
-    assert {(model.id, model.kind, model.precision) for model in config.models} == {
-        ("base-small-fp32", "base", "fp32"),
-        ("base-small-bf16", "base", "bf16"),
-        ("voice-design-bf16", "voice_design", "bf16"),
-        ("voice-design-nf4", "voice_design", "nf4"),
-    }
+    assert {(model.id, model.kind, model.precision) for model in config.models} == models
+    for weights in ("embedded", "hub"):
+        chosen = config.model_copy(update={"weights": weights})
+        for model in chosen.models:
+            preflight(chosen, model)
     assert config.weights == "embedded"
     assert sum(model.num_cpus for model in config.models) < 1
 

@@ -24,6 +24,7 @@ from deployments.app import assemble, build
 from deployments.audio_encoder import to_int16
 from deployments.launcher import RAY_SETTINGS
 from deployments.model_client import ServeModelClient
+from deployments.presence import PresenceWatch
 from models import GenerationError, InvalidRequestError, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine
 from tests.deployments.helpers import MODELS, make_config, refused_at_once
@@ -224,7 +225,7 @@ def test_errors_reach_handles_as_they_were_raised() -> None:
 
 
 def test_leaving_the_clients_generator_frees_the_engine(url: str) -> None:
-    client = ServeModelClient(serve.get_deployment_handle("base-small-bf16", app_name="tts"))
+    client = ServeModelClient(serve.get_deployment_handle("base-small-bf16", app_name="tts"), PresenceWatch("tts"))
 
     async def leave_early() -> None:
         events = client.speak(SynthesisRequest("[forever]"))

@@ -33,6 +33,7 @@ class Server:
 
     url: str
     voices: Path
+    config: Path
     process: subprocess.Popen[str]
     output: list[str] = field(default_factory=list)
 
@@ -72,10 +73,11 @@ class Server:
         lines.put(None)
 
 
-def start_server(directory: Path) -> Server:
-    """Start the shipped configuration on a free port, its voices in `directory`."""
-    document = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+def start_server(directory: Path, file: str = "serve_config.large.yaml", **arguments: object) -> Server:
+    """Start a shipped configuration, changed by `arguments`, on a free port, its voices in `directory`."""
+    document = yaml.safe_load((ROOT / file).read_text())
     document["http_options"]["port"] = port = free_port()
+    document["applications"][0]["args"].update(arguments)
     config = directory / "serve_config.yaml"
     config.write_text(yaml.safe_dump(document))
     voices = directory / "voices"
@@ -94,7 +96,7 @@ def start_server(directory: Path) -> Server:
         text=True,
         start_new_session=True,
     )
-    return Server(f"http://127.0.0.1:{port}", voices, process)
+    return Server(f"http://127.0.0.1:{port}", voices, config, process)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,42 @@
+"""Whether a model's replica runs, as Serve's controller says: asking the replica itself would wake a cold one."""
+
+import asyncio
+import time
+from typing import Literal
+
+from ray import serve
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+
+Presence = Literal["cold", "loading", "running", "failed"]
+
+FRESH_S = 0.5  # what was learnt of all models is used for so long
+
+
+class PresenceWatch:
+    """Presence of all models of an app, asked of the controller at most twice a second."""
+
+    def __init__(self, app_name: str) -> None:
+        self._app_name = app_name
+        self._asking = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._app: ApplicationStatusOverview | None = None
+
+    async def of(self, model_id: str) -> Presence:
+        """The presence of one model."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at > FRESH_S:
+                status = await asyncio.to_thread(serve.status)
+                self._app = status.applications.get(self._app_name)
+                self._asked_at = time.monotonic()
+        deployment = None if self._app is None else self._app.deployments.get(model_id)
+        return "cold" if deployment is None else presence_of(deployment)
+
+
+def presence_of(deployment: DeploymentStatusOverview) -> Presence:
+    """What the numbers of a deployment's replicas mean for a model, of which there is one at most."""
+    replicas = {state.value for state, count in deployment.replica_states.items() if count}
+    if "RUNNING" in replicas:
+        return "running"
+    if deployment.status in ("UNHEALTHY", "DEPLOY_FAILED"):
+        return "failed"
+    return "loading" if replicas & {"STARTING", "RECOVERING", "UPDATING"} else "cold"

@@ -46,7 +46,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
     """One replica that Ray places where its memory budget is free."""
     deployment = serve.deployment(
         name=model.id,
-        **_replicas(config, model),
+        **replica_settings(config, model),
         max_ongoing_requests=model.max_ongoing_requests,
         max_queued_requests=model.max_ongoing_requests,  # while there is no replica to decide
         graceful_shutdown_timeout_s=model.drain_s,
@@ -57,7 +57,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
     return deployment.bind(config, model, engine_factory)
 
 
-def _replicas(config: AppConfig, model: ModelConfig) -> dict[str, Any]:
+def replica_settings(config: AppConfig, model: ModelConfig) -> dict[str, Any]:
     """One replica for ever, or one that comes and goes as deployments/residency.py decides."""
     if model.min_replicas:
         return {"num_replicas": 1}

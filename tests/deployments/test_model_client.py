@@ -10,6 +10,7 @@ from ray.serve.exceptions import BackPressureError
 
 from deployments.errors import ModelUnavailableError, error_response
 from deployments.model_client import ServeModelClient
+from deployments.presence import PresenceWatch
 from models import OverloadedError, SpeechError
 
 
@@ -18,7 +19,7 @@ def client_that_raises(error: Exception) -> ServeModelClient:
         raise error
 
     handle: Any = SimpleNamespace(info=SimpleNamespace(remote=fail))
-    return ServeModelClient(handle)
+    return ServeModelClient(handle, PresenceWatch("tts"))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def mel_spectrogram(samples: Tensor, mels: int, sample_rate: int) -> Tensor:
 
 
 def _statistics(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation over time: [1, channels, frames] -> two of [1, channels]."""
+    """Weighted mean and standard deviation over time: [batch, channels, frames] -> two of [batch, channels]."""
     mean = (weights * x).sum(2)
     variance = (weights * (x - mean.unsqueeze(2)).pow(2)).sum(2)
     return mean, torch.sqrt(variance.clamp(1e-12))
@@ -72,15 +72,18 @@ class SpeakerEncoder:
 
     def encode(self, samples: Tensor) -> Tensor:
         """Samples [samples] at the encoder's rate -> embedding [talker hidden size]."""
+        return self.embed(mel_spectrogram(samples, self._dimensions.mels, self._dimensions.sample_rate))[0]
+
+    def embed(self, mels: Tensor) -> Tensor:
+        """Spectrograms [batch, mels, mel frames] -> embeddings [batch, talker hidden size]."""
         dimensions = self._dimensions
-        x = mel_spectrogram(samples, dimensions.mels, dimensions.sample_rate)
-        x = self._unit(x, "blocks.0", dimensions.dilations[0])
+        x = self._unit(mels, "blocks.0", dimensions.dilations[0])
         outputs: list[Tensor] = []
         for block in range(1, len(dimensions.channels) - 1):
             x = self._block(x, f"blocks.{block}", dimensions.dilations[block])
             outputs.append(x)
         x = self._unit(torch.cat(outputs, dim=1), "mfa", dimensions.dilations[-1])
-        return self._convolution(self._pool(x), "fc")[0, :, 0]
+        return self._convolution(self._pool(x), "fc")[:, :, 0]
 
     def _convolution(self, x: Tensor, name: str, dilation: int = 1) -> Tensor:
         """As long as its input, which is mirrored at both ends."""
@@ -111,7 +114,7 @@ class SpeakerEncoder:
         return torch.cat(outputs, dim=1)
 
     def _pool(self, x: Tensor) -> Tensor:
-        """Attentive statistics: [1, channels, frames] -> [1, 2 * channels, 1]."""
+        """Attentive statistics: [batch, channels, frames] -> [batch, 2 * channels, 1]."""
         frames = x.shape[2]
         mean, deviation = _statistics(x, torch.ones(1, 1, frames) / frames)
         context = (statistic.unsqueeze(2).repeat(1, 1, frames) for statistic in (mean, deviation))

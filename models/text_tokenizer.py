@@ -17,7 +17,7 @@ from tokenizers.models import BPE
 from models.config_section import read_config
 from models.errors import CheckpointError
 
-_WORDS = (
+WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -94,7 +94,7 @@ def _build(directory: Path, from_hub: bool) -> Any:
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for merges outside the vocabulary
         raise CheckpointError(f"{directory}: vocab.json and merges.txt do not fit each other: {error}") from None
     tokenizer.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(Regex(_REPLACED_WORDS if replaced else _WORDS), behavior="isolated")
+    split = pre_tokenizers.Split(Regex(_REPLACED_WORDS if replaced else WORDS), behavior="isolated")
     symbols = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, symbols])
     tokenizer.decoder = decoders.ByteLevel()
@@ -132,6 +132,10 @@ class TextTokenizer:
     def __len__(self) -> int:
         """One more than the largest token id."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def drop_merges(self, share: float) -> None:
+        """From now on leave out merges at random, a share of them: for training, which then learns letters too."""
+        self._tokenizer.model.dropout = share
 
     def encode(self, text: str) -> list[int]:
         """Token ids. As upstream's, it makes a control token of text that spells one: see `find_special`."""

@@ -130,12 +130,15 @@ def _letter_merges() -> Iterator[Pair]:
         length += 1
 
 
+def _always() -> list[Pair]:
+    """Merges that every vocabulary has: "assistant" must be one token, because prompts are cut by position; a double
+    line feed is one token in the published vocabulary too, and shows where cutting by position goes wrong."""
+    line_feed = byte_symbols()[ord("\n")]
+    return [*_chain("assistant"), (line_feed, line_feed)]
+
+
 def _merge_list(count: int) -> list[Pair]:
-    symbols = byte_symbols()
-    line_feed = symbols[ord("\n")]
-    # "assistant" must be one token, because prompts are cut by position; a double line feed is one token in the
-    # published vocabulary too, and shows where cutting by position goes wrong.
-    merges = dict.fromkeys([*_chain("assistant"), (line_feed, line_feed)])
+    merges = dict.fromkeys(_always())
     results = {first + second for first, second in merges}
     for source in (_learnt_merges(min(count, 320)), _letter_merges()):
         for pair in source:
@@ -147,6 +150,15 @@ def _merge_list(count: int) -> list[Pair]:
     raise AssertionError("letters make merges without end")
 
 
+def _vocabulary(names: list[str], merges: list[Pair]) -> Vocabulary:
+    assert len(set(names)) == len(names)
+    return Vocabulary(
+        ids={name: index for index, name in enumerate(names)},
+        merges=merges,
+        special_ids={name: len(names) + index for index, name in enumerate(SPECIAL_TOKENS)},
+    )
+
+
 def build_vocabulary(tokens: int) -> Vocabulary:
     """A vocabulary with `tokens` entries in vocab.json; special tokens take the ids after them."""
     symbols = list(byte_symbols().values())
@@ -155,9 +167,11 @@ def build_vocabulary(tokens: int) -> Vocabulary:
     if tokens > _ASSISTANT_ID:
         names.remove("assistant")
         names.insert(_ASSISTANT_ID, "assistant")
-    assert len(set(names)) == tokens
-    return Vocabulary(
-        ids={name: index for index, name in enumerate(names)},
-        merges=merges,
-        special_ids={name: tokens + index for index, name in enumerate(SPECIAL_TOKENS)},
-    )
+    return _vocabulary(names, merges)
+
+
+def assemble_vocabulary(learnt: list[Pair]) -> Vocabulary:
+    """A vocabulary of bytes, the learnt merges and those that prompts need."""
+    merges = dict.fromkeys([*learnt, *_always()])
+    names = dict.fromkeys([*byte_symbols().values(), *(first + second for first, second in merges)])
+    return _vocabulary(list(names), list(merges))

@@ -56,6 +56,20 @@ def _without_end(source: Callable[[str], Tensor], end_of_speech: int) -> Callabl
     return tensor
 
 
+def write_configuration(directory: Path, shape: SyntheticShape, kind: Kind, vocabulary: Vocabulary) -> None:
+    """Every file of a checkpoint but its tensors."""
+    speech = directory / "speech_tokenizer"
+    speech.mkdir(parents=True, exist_ok=True)
+    _write_vocabulary(directory, vocabulary)
+    _write_json(directory / "config.json", configuration.model_config(shape, kind, vocabulary))
+    _write_json(directory / "generation_config.json", configuration.GENERATION_CONFIG)
+    _write_json(directory / "tokenizer_config.json", configuration.tokenizer_config(vocabulary))
+    _write_json(directory / "preprocessor_config.json", configuration.PREPROCESSOR_CONFIG)
+    _write_json(speech / "config.json", configuration.speech_tokenizer_config(shape))
+    _write_json(speech / "configuration.json", configuration.SPEECH_CONFIGURATION)
+    _write_json(speech / "preprocessor_config.json", configuration.SPEECH_PREPROCESSOR_CONFIG)
+
+
 def write_checkpoint(
     directory: str | Path, size: str | SyntheticShape, kind: Kind, seed: int = 0, endless: bool = False
 ) -> None:
@@ -67,16 +81,7 @@ def write_checkpoint(
     shape = SHAPES[size] if isinstance(size, str) else size
     directory = Path(directory)
     speech = directory / "speech_tokenizer"
-    speech.mkdir(parents=True, exist_ok=True)
-    vocabulary = build_vocabulary(shape.text_tokens)
-    _write_vocabulary(directory, vocabulary)
-    _write_json(directory / "config.json", configuration.model_config(shape, kind, vocabulary))
-    _write_json(directory / "generation_config.json", configuration.GENERATION_CONFIG)
-    _write_json(directory / "tokenizer_config.json", configuration.tokenizer_config(vocabulary))
-    _write_json(directory / "preprocessor_config.json", configuration.PREPROCESSOR_CONFIG)
-    _write_json(speech / "config.json", configuration.speech_tokenizer_config(shape))
-    _write_json(speech / "configuration.json", configuration.SPEECH_CONFIGURATION)
-    _write_json(speech / "preprocessor_config.json", configuration.SPEECH_PREPROCESSOR_CONFIG)
+    write_configuration(directory, shape, kind, build_vocabulary(shape.text_tokens))
     architecture = read_architecture(directory)
     model = talker_tensors(architecture)
     if kind == "base":

@@ -1,0 +1,43 @@
+"""The distance of readings."""
+
+import numpy as np
+import pytest
+
+from training.distance import features, warped_distance
+
+
+def _spectra(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+
+
+def test_the_same_reading_slowed_down_is_as_near_as_itself() -> None:
+    one = _spectra(20, 0)
+    assert warped_distance(one, one) == pytest.approx(0, abs=1e-3)
+    assert warped_distance(np.repeat(one, 3, axis=0), one) == pytest.approx(0, abs=1e-3)
+
+
+def test_it_is_symmetric_and_another_reading_is_far() -> None:
+    one, other = _spectra(20, 0), _spectra(30, 1)
+    assert warped_distance(one, other) == pytest.approx(warped_distance(other, one), rel=1e-5)
+    assert warped_distance(one, other) > 1
+
+
+def test_a_path_is_the_best_of_all() -> None:
+    """Against the definition, cell by cell."""
+    one, other = _spectra(7, 2), _spectra(9, 3)
+    costs = np.linalg.norm(one[:, None] - other[None], axis=2)
+    best = np.full((8, 10), np.inf)
+    best[0, 0] = 0
+    for row in range(7):
+        for column in range(9):
+            cost = costs[row, column]
+            best[row + 1, column + 1] = min(
+                best[row, column] + 2 * cost, best[row, column + 1] + cost, best[row + 1, column] + cost
+            )
+    assert warped_distance(one, other) == pytest.approx(best[7, 9] / 16, rel=1e-5)
+
+
+def test_features_forget_the_level() -> None:
+    sound = np.random.default_rng(0).normal(size=24000).astype(np.float32)
+    assert np.allclose(features(sound), features(2 * sound), atol=0.02)
+    assert features(sound).shape == (50, 80) or features(sound).shape == (52, 80)

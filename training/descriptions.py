@@ -1,0 +1,110 @@
+"""Descriptions of voices: sex, pitch and pace in many wordings, some of which are never trained on."""
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+Sex = Literal["male", "female"]
+Level = Literal["low", "middle", "high"]
+
+# Levels of espeak-ng's settings.
+_PITCH_LEVELS = (37, 63)  # of 0 to 99
+_PACE_LEVELS = (125, 165)  # words a minute
+
+_NOUNS = {
+    "male": ("man", "gentleman", "male speaker", "male narrator", "guy"),
+    "female": ("woman", "lady", "female speaker", "female narrator", "girl"),
+    None: ("narrator", "speaker", "reader", "person"),
+}
+_SEXES = {"male": "male", "female": "female", None: ""}
+_PITCHES = {
+    "low": ("deep", "low", "low-pitched", "dark", "bass"),
+    "middle": ("medium-pitched", "mid-range", "normally pitched"),
+    "high": ("high", "bright", "high-pitched", "light", "shrill"),
+}
+_PACES = {
+    "low": ("slow", "calm", "unhurried", "leisurely", "relaxed"),
+    "middle": ("moderate", "evenly paced", "steady"),
+    "high": ("quick", "fast", "rapid", "brisk", "hurried"),
+}
+_MANNERS = {
+    "low": ("slowly", "calmly", "without any hurry", "at a slow pace", "patiently"),
+    "middle": ("at a moderate pace", "at a normal speed", "steadily"),
+    "high": ("quickly", "fast", "at a fast pace", "rapidly", "in a hurry"),
+}
+_TONES = {
+    "low": ("a deep voice", "a low voice", "a low pitch", "a deep tone"),
+    "middle": ("a medium pitch", "a normal voice", "a mid-range voice"),
+    "high": ("a high voice", "a bright voice", "a high pitch", "a light tone"),
+}
+_COLOURS = ("clear", "professional", "friendly", "warm", "neutral", "pleasant")
+
+_TRAINED = (
+    "{a} {pitch} {pace} {sex} voice",
+    "{a} {pace} {pitch} {sex} voice",
+    "{a} {colour} {pitch} {pace} {sex} voice",
+    "{a} {noun} with {tone} speaking {manner}",
+    "{a} {noun} who speaks {manner} with {tone}",
+    "{sex} voice, {pitch}, {pace}",
+    "{noun}, {tone}, {manner}",
+    "{a} {noun}'s voice: {pitch} and {pace}",
+    "speak {manner} in {tone}, like {a} {noun}",
+    "{a} {pitch} {noun} speaking {manner}",
+    "{a} {pace} {noun} with {tone}",
+    "{a} {colour} {noun} with {tone}, speaking {manner}",
+)
+_HELD_OUT = (
+    "{a} {pitch}, {pace} {noun}'s voice",
+    "the voice of {a} {noun}, {pitch}, talking {manner}",
+    "{a} {colour} {sex} voice with {tone} that talks {manner}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a description may say. None: nothing is said."""
+
+    sex: Sex | None
+    pitch: Level | None
+    pace: Level | None
+
+
+def _level(value: float, limits: tuple[float, float]) -> Level:
+    return "low" if value < limits[0] else "high" if value > limits[1] else "middle"
+
+
+def traits_of(sex: Sex, pitch: float, speed: float) -> Traits:
+    """From the teacher's settings."""
+    return Traits(sex, _level(pitch, _PITCH_LEVELS), _level(speed, _PACE_LEVELS))
+
+
+def describe(traits: Traits, generator: random.Random, held_out: bool = False) -> str:
+    """A description in words. Those of `held_out` are put in ways that no other is."""
+
+    def one_of(options: dict[Level, tuple[str, ...]], level: Level | None) -> str:
+        return "" if level is None else generator.choice(options[level])
+
+    text = generator.choice(_HELD_OUT if held_out else _TRAINED).format(
+        a="{a}",
+        sex=_SEXES[traits.sex],
+        noun=generator.choice(_NOUNS[traits.sex]),
+        colour=generator.choice(_COLOURS),
+        pitch=one_of(_PITCHES, traits.pitch),
+        pace=one_of(_PACES, traits.pace),
+        manner=one_of(_MANNERS, traits.pace) or "normally",
+        tone=one_of(_TONES, traits.pitch) or "a plain voice",
+    )
+    return _finish(text, generator)
+
+
+def _finish(text: str, generator: random.Random) -> str:
+    """Without what empty parts left behind; the article fitting; sometimes a capital and a full stop."""
+    words = text.replace(" ,", ",").split()
+    words = [word for word in words if word != ","]
+    for index, word in enumerate(words):
+        if word == "{a}":
+            words[index] = "an" if words[index + 1][0] in "aeiou" else "a"
+    text = " ".join(words).strip(" ,")
+    if generator.random() < 0.6:
+        text = text[0].upper() + text[1:]
+    return text + (generator.choice((".", "", "")))

@@ -1,0 +1,41 @@
+"""The speaker encoder in training: it learns from what helps the talker, and from telling the teacher's voices apart."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.encoder_architecture import SpeakerEncoderDimensions
+from models.speaker_encoder import SpeakerEncoder
+from models.tensor_inventory import speaker_encoder_tensors
+
+_SHARPNESS = 8.0  # of the cosines that tell voices apart
+
+
+class TrainedSpeakerEncoder(nn.Module):
+    """models.speaker_encoder.SpeakerEncoder over parameters, and what it is asked besides."""
+
+    def __init__(self, dimensions: SpeakerEncoderDimensions, voices: int) -> None:
+        super().__init__()
+        shapes = speaker_encoder_tensors(dimensions)
+        self._places = {name: index for index, name in enumerate(shapes)}
+        self.weights = nn.ParameterList(torch.zeros(shape) for shape in shapes.values())
+        for name, weight in zip(shapes, self.weights, strict=True):
+            if name.endswith("weight"):
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        self.voices = nn.Parameter(torch.randn(voices, dimensions.embedding))
+        self.pitch = nn.Linear(dimensions.embedding, 1)
+        self._encoder = SpeakerEncoder(dimensions, lambda name: self.weights[self._places[name]])
+
+    def forward(self, mels: Tensor) -> Tensor:
+        """[batch, mels, mel frames] -> [batch, talker hidden]."""
+        return self._encoder.embed(mels)
+
+    def loss(self, embeddings: Tensor, voices: Tensor, pitches: Tensor) -> Tensor:
+        """Cross-entropy of the voice (int64 [batch]) and squared error of the pitch in octaves (float32 [batch])."""
+        cosines = F.normalize(embeddings, dim=1) @ F.normalize(self.voices, dim=1).T
+        told = F.cross_entropy(_SHARPNESS * cosines, voices)
+        return told + F.mse_loss(self.pitch(embeddings)[:, 0], pitches)
+
+    def published(self) -> dict[str, Tensor]:
+        """Every tensor under its published name."""
+        return {name: self.weights[index] for name, index in self._places.items()}

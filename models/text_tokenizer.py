@@ -133,10 +133,6 @@ class TextTokenizer:
         """One more than the largest token id."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
-    def drop_merges(self, share: float) -> None:
-        """From now on leave out merges at random, a share of them: for training, which then learns letters too."""
-        self._tokenizer.model.dropout = share
-
     def encode(self, text: str) -> list[int]:
         """Token ids. As upstream's, it makes a control token of text that spells one: see `find_special`."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -1,15 +1,17 @@
 """Descriptions of voices: sex, pitch and pace in many wordings, some of which are never trained on."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Sex = Literal["male", "female"]
 Level = Literal["low", "middle", "high"]
+Wordings = Mapping[Level, tuple[str, ...]]
 
 # Levels of espeak-ng's settings.
 _PITCH_LEVELS = (37, 63)  # of 0 to 99
-_PACE_LEVELS = (125, 165)  # words a minute
+_PACE_LEVELS = (104, 119)  # words a minute
 
 _NOUNS = {
     "male": ("man", "gentleman", "male speaker", "male narrator", "guy"),
@@ -17,22 +19,22 @@ _NOUNS = {
     None: ("narrator", "speaker", "reader", "person"),
 }
 _SEXES = {"male": "male", "female": "female", None: ""}
-_PITCHES = {
+_PITCHES: Wordings = {
     "low": ("deep", "low", "low-pitched", "dark", "bass"),
     "middle": ("medium-pitched", "mid-range", "normally pitched"),
     "high": ("high", "bright", "high-pitched", "light", "shrill"),
 }
-_PACES = {
+_PACES: Wordings = {
     "low": ("slow", "calm", "unhurried", "leisurely", "relaxed"),
     "middle": ("moderate", "evenly paced", "steady"),
     "high": ("quick", "fast", "rapid", "brisk", "hurried"),
 }
-_MANNERS = {
+_MANNERS: Wordings = {
     "low": ("slowly", "calmly", "without any hurry", "at a slow pace", "patiently"),
     "middle": ("at a moderate pace", "at a normal speed", "steadily"),
     "high": ("quickly", "fast", "at a fast pace", "rapidly", "in a hurry"),
 }
-_TONES = {
+_TONES: Wordings = {
     "low": ("a deep voice", "a low voice", "a low pitch", "a deep tone"),
     "middle": ("a medium pitch", "a normal voice", "a mid-range voice"),
     "high": ("a high voice", "a bright voice", "a high pitch", "a light tone"),
@@ -73,15 +75,15 @@ def _level(value: float, limits: tuple[float, float]) -> Level:
     return "low" if value < limits[0] else "high" if value > limits[1] else "middle"
 
 
-def traits_of(sex: Sex, pitch: float, speed: float) -> Traits:
+def traits_of(sex: str, pitch: float, speed: float) -> Traits:
     """From the teacher's settings."""
-    return Traits(sex, _level(pitch, _PITCH_LEVELS), _level(speed, _PACE_LEVELS))
+    return Traits("male" if sex == "male" else "female", _level(pitch, _PITCH_LEVELS), _level(speed, _PACE_LEVELS))
 
 
 def describe(traits: Traits, generator: random.Random, held_out: bool = False) -> str:
     """A description in words. Those of `held_out` are put in ways that no other is."""
 
-    def one_of(options: dict[Level, tuple[str, ...]], level: Level | None) -> str:
+    def one_of(options: Wordings, level: Level | None) -> str:
         return "" if level is None else generator.choice(options[level])
 
     text = generator.choice(_HELD_OUT if held_out else _TRAINED).format(

@@ -4,20 +4,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.mel import log_mel
-from training.work import SAMPLES_PER_FRAME
+from training.mel import HOP, log_mel
+from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Features = npt.NDArray[np.float32]  # [windows, mels]
 
 _JOINED = 2  # windows of 10 ms that become one
+RATE = SAMPLE_RATE / HOP / _JOINED
 
 
 def features(samples: npt.NDArray[np.float32]) -> Features:
-    """Samples at 24 kHz -> log mel spectra every 20 ms, level taken out."""
+    """Samples at 24 kHz -> log mel spectra, RATE a second."""
     whole = np.pad(samples.astype(np.float32), (0, -len(samples) % SAMPLES_PER_FRAME))
     mel = log_mel(torch.from_numpy(whole)).numpy()
-    joined = mel[: len(mel) // _JOINED * _JOINED].reshape(-1, _JOINED, mel.shape[1]).mean(axis=1)
-    return joined - joined.mean()
+    return mel.reshape(-1, _JOINED, mel.shape[1]).mean(axis=1)
 
 
 def warped_distance(one: Features, other: Features) -> float:

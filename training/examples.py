@@ -18,7 +18,7 @@ from models.architecture import Architecture
 from models.speaker_encoder import mel_spectrogram
 from models.text_tokenizer import TextTokenizer
 from models.types import Codes
-from training.corpus import Corpus, Utterance
+from training.corpus import Corpus, Split, Utterance
 from training.descriptions import Traits, describe, traits_of
 from training.layout import LayoutMaker, Rows
 from training.layout import Utterance as Layout
@@ -27,6 +27,9 @@ from training.voice_network import Heard
 LONGEST = 384  # positions of an example
 _CLIP_SECONDS = 2.5  # what the speaker encoder hears
 _MELS = 128
+_PACE = (0.7, 1.0)  # letters a frame
+_GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
+_SILENCE = 8  # frames at most between clip and speech: voices' clips get half a second
 _LOWEST, _MIDDLE = 50.0, 150.0  # hertz
 _NEAR = (10, 15)  # espeak-ng's pitch and speed: as near is nearly the same voice
 
@@ -36,10 +39,11 @@ class Mixture:
     """Shares of the ways in which utterances are prompted."""
 
     design: float = 0.35
-    icl: float = 0.35  # of what is not design
-    at_once_design: float = 0.8
-    at_once_base: float = 0.15
+    icl: float = 0.4  # of what is not design
+    at_once_design: float = 0.6
+    at_once_base: float = 0.03
     language: float = 0.4  # named, not left to the model
+    varied: float = 0.1  # timbres of which there is little
     second: float = 0.3  # a second utterance follows
     silent_trait: float = 0.12  # a trait that the description leaves out
 
@@ -61,21 +65,25 @@ class ExampleMaker:
         codes: Codes,
         architecture: Architecture,
         tokenizer: TextTokenizer,
-        dropping: TextTokenizer,
+        silence: Codes,
         mixture: Mixture,
     ) -> None:
-        """`dropping` is the same tokenizer, leaving out merges at random; where text trails it would come too late."""
+        """`silence` are the codes of a silent frame [1, groups]: clips may end in some of it."""
         self._corpus = corpus
         self._codes = codes
         self._architecture = architecture
         self._tokenizer = tokenizer
-        self._dropping = dropping
+        self._silence = silence
         self._mixture = mixture
         self._maker = LayoutMaker(architecture)
         self._role = tokenizer.encode("<|im_start|>assistant\n")
         self.voices = sorted({one.variant for one in corpus.utterances})
-        train = corpus.split("train")
+        train = self.paced("train")
         self._by_voice = {name: [one for one in train if one.variant == name] for name in self.voices}
+
+    def paced(self, split: Split) -> list[Utterance]:
+        """The utterances of a split that are slow enough for text that trails, and not much slower."""
+        return [one for one in self._corpus.split(split) if _PACE[0] <= len(one.text) / one.frames <= _PACE[1]]
 
     def near(self, utterance: Utterance, generator: random.Random, longest: int = 10**9) -> Utterance:
         """Another training utterance of nearly the same voice, of at most `longest` frames; else the same one."""
@@ -100,15 +108,17 @@ class ExampleMaker:
         spoken = self._continued(utterance, generator, 250 - sum(one.frames for one in before))
         at_once = generator.random() < self._mixture.at_once_base
         clip = before[0] if before else self.near(utterance, generator)
+        silence = np.repeat(self._silence, generator.randint(0, _SILENCE) if before else 0, axis=0)
+        reference = np.concatenate((self._joined(before), silence)) if before else silence
         layout = Layout(
-            text=self._encode(" ".join(one.text for one in spoken), at_once),
-            codes=self._joined([*before, *spoken]),
+            text=self._tokenizer.encode(" ".join(one.text for one in spoken)),
+            codes=np.concatenate((reference, self._joined(spoken))),
             role=self._role,
             speaker=True,
             language=self._language(utterance, generator),
             at_once=at_once,
-            reference=self._encode(before[0].text, at_once) if before else (),
-            clip=before[0].frames if before else 0,
+            reference=self._tokenizer.encode(before[0].text) if before else (),
+            clip=len(reference),
         )
         return Example(self._maker.rows(layout), clip)
 
@@ -116,7 +126,7 @@ class ExampleMaker:
         spoken = self._continued(utterance, generator, 250)
         at_once = generator.random() < self._mixture.at_once_design
         layout = Layout(
-            text=self._encode(" ".join(one.text for one in spoken), at_once),
+            text=self._tokenizer.encode(" ".join(one.text for one in spoken)),
             codes=self._joined(spoken),
             role=self._role,
             description=self.description_ids(describe(self._said(utterance, generator), generator)),
@@ -132,9 +142,7 @@ class ExampleMaker:
     def _said(self, utterance: Utterance, generator: random.Random) -> Traits:
         whole = traits_of(utterance.sex, utterance.pitch, utterance.speed)
         kept = [generator.random() >= self._mixture.silent_trait for _ in range(3)]
-        return Traits(
-            whole.sex if kept[0] else None, whole.pitch if kept[1] else None, whole.pace if kept[2] else None
-        )
+        return Traits(whole.sex if kept[0] else None, whole.pitch if kept[1] else None, whole.pace if kept[2] else None)
 
     def _continued(self, utterance: Utterance, generator: random.Random, frames: int) -> list[Utterance]:
         if generator.random() >= self._mixture.second or utterance.frames > frames - 30:
@@ -149,12 +157,11 @@ class ExampleMaker:
         named = generator.random() < self._mixture.language
         return self._architecture.languages[utterance.language] if named else None
 
-    def _encode(self, text: str, at_once: bool) -> list[int]:
-        return (self._dropping if at_once else self._tokenizer).encode(text)
-
     def draw(self, utterances: Sequence[Utterance], count: int, generator: random.Random) -> list[Example]:
         """Examples of random utterances, none longer than LONGEST."""
-        drawn = (self.example(generator.choice(utterances), generator) for _ in range(count))
+        main, varied = ([one for one in utterances if (one.role == "main") is much] for much in (True, False))
+        pools = (varied if varied and generator.random() < self._mixture.varied else main for _ in range(count))
+        drawn = (self.example(generator.choice(pool), generator) for pool in pools)
         return [one for one in drawn if len(one.rows.text) <= LONGEST]
 
     def hear(self, examples: Sequence[Example], generator: random.Random) -> Heard:
@@ -174,6 +181,7 @@ class ExampleMaker:
         samples = self._corpus.samples(clip)
         start = generator.randint(0, max(0, len(samples) - length))
         piece = np.resize(samples[start : start + length], length)
+        piece = piece * np.float32(2 ** generator.uniform(*_GAIN))
         return mel_spectrogram(torch.from_numpy(piece), _MELS, rate)[0]
 
 

@@ -115,8 +115,8 @@ def collate(
     share: float = 1.0,
     noise: float = 0.0,
 ) -> Batch:
-    """A batch of `positions` positions. `share` of the frames go to the predictor. `noise`: the share of frames whose codes
-    are drawn anew where they are inputs, as a guard against errors that feed on themselves."""
+    """A batch of `positions` positions. `share` of the frames go to the predictor. `noise`: at most this share of an
+    example's codes are drawn anew where they are inputs, as a guard against errors that feed on themselves."""
     vocabulary, codebook = architecture.talker.vocabulary, architecture.predictor.vocabulary
     groups, count = architecture.code_groups, len(rows)
     text = np.full((count, positions), NO_TEXT)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from models.architecture import Architecture, Kind, read_architecture
 from models.synthetic.shapes import SyntheticShape
@@ -12,12 +13,11 @@ from models.synthetic.writing import write_configuration
 from models.text_tokenizer import TextTokenizer
 from training.corpus import Corpus
 from training.examples import ExampleMaker, Mixture
-from training.quantizer import CODEBOOK, GROUPS
+from training.mel import patches
+from training.quantizer import CODEBOOK, GROUPS, Quantizer
 from training.shape import voice_shape
-from training.vocabulary import learn_vocabulary
-from training.work import Work
-
-_DROPPED = 0.1  # of the text's merges, where that does no harm
+from training.vocabulary import letter_vocabulary
+from training.work import SAMPLES_PER_FRAME, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,15 @@ class Material:
 def open_material(work: Work, mixture: Mixture | None = None) -> Material:
     """The corpus of a work folder with its codes; the configuration files land beside them."""
     corpus = Corpus(work)
-    vocabulary = learn_vocabulary(one.text for one in corpus.split("train"))
+    vocabulary = letter_vocabulary()
     shape = voice_shape(vocabulary, GROUPS, CODEBOOK)
     directory = configured(work, "base", shape, vocabulary)
-    plain, dropping = TextTokenizer.load(directory), TextTokenizer.load(directory)
-    dropping.drop_merges(_DROPPED)
     architecture = read_architecture(directory)
     codes = np.load(work.codes, mmap_mode="r")
-    return Material(
-        corpus, vocabulary, shape, architecture, ExampleMaker(corpus, codes, architecture, plain, dropping, mixture or Mixture())
-    )
+    quantizer = Quantizer.load(work.quantizer)
+    silence = quantizer.encode(quantizer.latents(patches(torch.zeros(SAMPLES_PER_FRAME)))).numpy()
+    examples = ExampleMaker(corpus, codes, architecture, TextTokenizer.load(directory), silence, mixture or Mixture())
+    return Material(corpus, vocabulary, shape, architecture, examples)
 
 
 def configured(work: Work, kind: Kind, shape: SyntheticShape, vocabulary: Vocabulary) -> Path:

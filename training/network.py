@@ -73,21 +73,24 @@ class Layer(nn.Module):
 class Stack(nn.Module):
     """A transformer stack over whole sequences."""
 
+    angles: Tensor
+    hidden: Tensor
+
     def __init__(self, dims: StackDimensions, longest: int) -> None:
         super().__init__()
         self.dims = dims
         self.layers = nn.ModuleList(Layer(dims) for _ in range(dims.layers))
         self.norm = nn.Parameter(torch.ones(dims.hidden))
         cosines, sines = rotary_table(torch.arange(longest), dims.head_dim, dims.rope_theta)
-        self.register_buffer("cosines", cosines[:, None], persistent=False)  # [positions, 1, head_dim]
-        self.register_buffer("sines", sines[:, None], persistent=False)
+        # [2, positions, 1, head_dim], and [positions, positions]: minus infinity where a position must not look
+        self.register_buffer("angles", torch.stack((cosines, sines))[:, :, None], persistent=False)
         self.register_buffer("hidden", torch.full((longest, longest), -torch.inf).triu(1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, positions, hidden] -> the same, after the final norm."""
         count = x.shape[1]
-        tables = self.cosines[:count], self.sines[:count], self.hidden[:count, :count]
-        cosines, sines, hidden = (table.to(x.dtype) for table in tables)
+        cosines, sines = (self.angles[:, :count]).to(x.dtype)
+        hidden = self.hidden[:count, :count].to(x.dtype)
         for layer in self.layers:
             x = layer(x, cosines, sines, hidden)
         return _norm(x, self.norm, self.dims.norm_eps)

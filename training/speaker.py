@@ -1,4 +1,4 @@
-"""The speaker encoder in training: it learns from what helps the talker, and from telling the teacher's voices apart."""
+"""The speaker encoder in training: it learns what helps the talker, and to tell the teacher's voices apart."""
 
 import torch
 import torch.nn.functional as F

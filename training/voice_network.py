@@ -54,11 +54,15 @@ class VoiceNetwork(nn.Module):
         losses = self.network(batch, speakers)
         return VoiceLosses(losses.first, losses.others, voice, losses.correct)
 
-    def matrices(self) -> Iterator[nn.Parameter]:
+    def layers(self) -> Iterator[Layer]:
+        """Of talker and code predictor."""
+        return (module for module in self.modules() if isinstance(module, Layer))
+
+    def matrices(self) -> Iterator[Tensor]:
         """The weights of the layers' products."""
-        for module in self.modules():
-            if isinstance(module, Layer):
-                yield from (one.weight for one in (module.qkv, module.output, module.gate_up, module.down))
+        for layer in self.layers():
+            for product in (layer.qkv, layer.output, layer.gate_up, layer.down):
+                yield product.weight
 
     def published(self) -> dict[str, Tensor]:
         """Every tensor of a Base checkpoint's model.safetensors under its name."""

@@ -170,8 +170,6 @@ def build_vocabulary(tokens: int) -> Vocabulary:
     return _vocabulary(names, merges)
 
 
-def assemble_vocabulary(learnt: list[Pair]) -> Vocabulary:
-    """A vocabulary of bytes, the learnt merges and those that prompts need."""
-    merges = dict.fromkeys([*learnt, *_always()])
-    names = dict.fromkeys([*byte_symbols().values(), *(first + second for first, second in merges)])
-    return _vocabulary(list(names), list(merges))
+def assemble_vocabulary(merges: list[Pair]) -> Vocabulary:
+    """A vocabulary of bytes and the given merges, of which one must make "assistant"."""
+    return _vocabulary([*byte_symbols().values(), *(first + second for first, second in merges)], merges)

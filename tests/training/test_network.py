@@ -1,7 +1,6 @@
 """Training sees exactly what speaking does: the same rows, the same hidden states, the same logits."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -114,9 +114,11 @@ def collate(
     generator: np.random.Generator,
     share: float = 1.0,
     noise: float = 0.0,
+    dropped: float = 0.0,
 ) -> Batch:
     """A batch of `positions` positions. `share` of the frames go to the predictor. `noise`: at most this share of an
-    example's codes are drawn anew where they are inputs, as a guard against errors that feed on themselves."""
+    example's codes are drawn anew where they are inputs, as a guard against errors that feed on themselves. `dropped`:
+    at most this share of its frames is missing there, so that the text has to be looked at."""
     vocabulary, codebook = architecture.talker.vocabulary, architecture.predictor.vocabulary
     groups, count = architecture.code_groups, len(rows)
     text = np.full((count, positions), NO_TEXT)
@@ -138,7 +140,8 @@ def collate(
         if noise:
             hit = generator.random(frames.shape) < noise * generator.random()
             drawn = generator.integers(0, codebook, frames.shape)
-            codes[index, row.first + 1 : length] = np.where(hit, drawn, frames)
+            gone = generator.random((len(frames), 1)) < dropped * generator.random()
+            codes[index, row.first + 1 : length] = np.where(gone, NO_CODE, np.where(hit, drawn, frames))
     all_frames = np.concatenate([flat[:-1] for flat in spoken])
     all_codes = np.concatenate(clean)
     kept = generator.permutation(len(all_frames))[: max(1, round(share * len(all_frames)))]

@@ -31,6 +31,7 @@ _COOLING = 0.35  # of the time
 _AVERAGED = 0.995  # kept of the average at each step
 _LONGEST_STEP = 1.0  # norm of a gradient
 _VALIDATED = 128  # examples
+_DROPPED = 0.9  # at most so many frames of an example are missing as inputs; falls to nothing with the time
 _EVERY = 200  # steps between validations
 
 
@@ -106,14 +107,20 @@ class Trainer:
             numbers = np.random.default_rng((SEED, self.step))
             examples = self._maker.draw(self._train, _POOL, generator)
             for places in batches([len(one.rows.text) for one in examples], _POSITIONS, generator):
-                yield self._collate([examples[place] for place in places], generator, numbers)
+                dropped = _DROPPED * max(0.0, 1 - self.trained / self._seconds)
+                yield self._collate([examples[place] for place in places], generator, numbers, dropped=dropped)
 
     def _collate(
-        self, examples: Sequence[Example], generator: random.Random, numbers: np.random.Generator, noise: float = _NOISE
+        self,
+        examples: Sequence[Example],
+        generator: random.Random,
+        numbers: np.random.Generator,
+        noise: float = _NOISE,
+        dropped: float = 0.0,
     ) -> tuple[Batch, Heard]:
         longest = -(-max(len(one.rows.text) for one in examples) // 16) * 16
         rows = [one.rows for one in examples]
-        batch = collate(rows, self._architecture, longest, numbers, _PREDICTOR_SHARE, noise)
+        batch = collate(rows, self._architecture, longest, numbers, _PREDICTOR_SHARE, noise, dropped)
         return batch, self._maker.hear(examples, generator)
 
     def _learn(self, batch: Batch, heard: Heard) -> Any:

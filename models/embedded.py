@@ -1,33 +1,100 @@
-"""The embedded checkpoints: tiny random ones, made on first use, so that everything starts without a download."""
+"""The embedded checkpoints, so that everything starts without a download.
+
+`base` and `voice_design` are one small network trained for the purpose (training/), where the package ships it in
+models/embedded_voice; what is not shipped is tiny and random. They are laid out in the published format in the cache on
+first use.
+"""
 
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast, get_args
 
-from models.architecture import Kind
+import torch
+from torch import Tensor
+
+from models.architecture import Kind, read_architecture
 from models.cache_directory import cache_directory
+from models.encoder_architecture import read_codec_encoder, read_speaker_encoder
 from models.errors import CheckpointError
+from models.safetensors_writer import SafetensorsWriter
+from models.shipped_voice import DESIGN_CONFIG, SHIPPED_VOICE, SpeakingKind, is_shipped
+from models.tensor_file import TensorFile
+from models.tensor_inventory import (
+    Inventory,
+    codec_decoder_tensors,
+    codec_encoder_tensors,
+    speaker_encoder_tensors,
+    talker_tensors,
+)
 
 _SEED = 0
 
 
-def _version() -> str:
-    """Another one whenever the writer of synthetic checkpoints is another."""
-    sources = sorted((Path(__file__).parent / "synthetic").glob("*.py"))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+def _sources(kind: Kind) -> Iterator[Path]:
+    """What a checkpoint is made from."""
+    if is_shipped(kind):
+        yield Path(__file__)
+        yield from (path for path in sorted(SHIPPED_VOICE.rglob("*")) if path.is_file())
+    else:
+        yield from sorted((Path(__file__).parent / "synthetic").glob("*.py"))
+
+
+def _version(kind: Kind) -> str:
+    """Another one whenever what it is made from is another."""
+    digest = hashlib.sha256()
+    for path in _sources(kind):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _whole(tensor: Tensor, rows: int) -> Tensor:
+    """Rows that are never used are not shipped: zeros in the published layout."""
+    return torch.cat((tensor, tensor.new_zeros(rows - len(tensor), *tensor.shape[1:])))
+
+
+def _rewrite(source: TensorFile, target: Path, shapes: Inventory, dtype: torch.dtype) -> None:
+    """The tensors of `shapes`, whole and in another precision; floating point ones alone change theirs."""
+    with SafetensorsWriter(target, 100 + sum(len(name) + 120 for name in shapes)) as file:
+        for name, shape in shapes.items():
+            tensor = _whole(source.tensor(name), shape[0])
+            file.add(name, tensor.to(dtype) if tensor.is_floating_point() else tensor)
+
+
+def lay_out_voice(source: Path, directory: Path, kind: SpeakingKind) -> None:
+    """The published layout of one kind in `directory`, from what `training.export` wrote to `source`."""
+    speech = directory / "speech_tokenizer"
+    shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
+    if kind == "voice_design":
+        shutil.copy(source / DESIGN_CONFIG, directory / "config.json")
+    architecture = read_architecture(directory)
+    model = talker_tensors(architecture)
+    if kind == "base":
+        model |= speaker_encoder_tensors(read_speaker_encoder(directory))
+    codec = codec_decoder_tensors(architecture.codec) | codec_encoder_tensors(read_codec_encoder(directory))
+    _rewrite(TensorFile([source / "model.safetensors"]), directory / "model.safetensors", model, torch.bfloat16)
+    shipped = TensorFile([source / "speech_tokenizer" / "model.safetensors"])
+    _rewrite(shipped, speech / "model.safetensors", codec, torch.float32)
+
+
+def _write(directory: Path, kind: Kind) -> None:
+    if is_shipped(kind):
+        lay_out_voice(SHIPPED_VOICE, directory, kind)
+        return
+    from models.synthetic.writing import write_checkpoint  # needed on the first start alone
+
+    write_checkpoint(directory, "tiny", kind, _SEED)
 
 
 def _make(directory: Path, kind: Kind) -> None:
     """Write the checkpoint beside its place and give it its name; whoever comes second finds it there."""
-    from models.synthetic.writing import write_checkpoint  # needed on the first start alone
-
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        write_checkpoint(temporary, "tiny", kind, _SEED)
+        _write(temporary, kind)
         temporary.chmod(0o755)
         os.rename(temporary, directory)
     except OSError:
@@ -38,13 +105,14 @@ def _make(directory: Path, kind: Kind) -> None:
 
 
 def embedded_checkpoint(kind: str) -> Path:
-    """The directory of the tiny checkpoint of a kind. Raises CheckpointError."""
+    """The directory of the embedded checkpoint of a kind. Raises CheckpointError."""
     if kind not in get_args(Kind):
         raise CheckpointError(f"embedded:{kind} is unknown: there is {', '.join(get_args(Kind))}")
-    directory = cache_directory() / "embedded" / f"{kind}-{_version()}"
+    known = cast(Kind, kind)
     try:
+        directory = cache_directory() / "embedded" / f"{known}-{_version(known)}"
         if not directory.exists():
-            _make(directory, cast(Kind, kind))
+            _make(directory, known)
     except OSError as error:
         raise CheckpointError(f"embedded:{kind} cannot be made ({error}); QWEN3_TTS_CACHE names the place") from error
     return directory

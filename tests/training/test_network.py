@@ -13,7 +13,7 @@ from models.engine_options import EngineOptions
 from models.language_model import LanguageModel, load_language_model
 from models.prompt import PromptBuilder
 from models.sampling import SamplingRows
-from models.synthetic import write_checkpoint
+from models.synthetic.writing import write_checkpoint
 from models.types import Sampling, SynthesisRequest, VoicePrompt
 from training.layout import LayoutMaker, Rows, Utterance, collate
 from training.network import Network

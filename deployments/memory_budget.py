@@ -20,6 +20,7 @@ from deployments.config import MIB, AppConfig, ModelConfig
 from models import MemoryReport, SpeechError
 from models.architecture import read_architecture
 from models.memory_estimate import BASE_FILES, Dimensions, MemoryEstimate, Setting, estimate_memory, nearest_fit
+from models.shipped_voice import SHIPPED_VOICE, is_shipped
 from models.synthetic import SHAPES
 
 ROOM_FOR_THREADS = 128 * MIB
@@ -33,7 +34,7 @@ def dimensions_of(config: AppConfig, model: ModelConfig) -> Dimensions:
     """The dimensions of a configured model, read from its folder or known. Raises CheckpointError."""
     match config.weights_source:
         case "embedded":
-            return SHAPES["tiny"]
+            return read_architecture(SHIPPED_VOICE) if is_shipped(model.kind) else SHAPES["tiny"]
         case "hub":
             return SHAPES["0.6b" if "0.6B" in model.checkpoint else "1.7b"]
         case "folder":

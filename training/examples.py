@@ -27,7 +27,7 @@ from training.voice_network import Heard
 LONGEST = 384  # positions of an example
 _CLIP_SECONDS = 2.5  # what the speaker encoder hears
 _MELS = 128
-_PACE = (0.7, 1.0)  # letters a frame
+_PACE = (0.88, 1.0)  # letters a frame
 _GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
 _SILENCE = 8  # frames at most between clip and speech: voices' clips get half a second
 _LOWEST, _MIDDLE = 50.0, 150.0  # hertz

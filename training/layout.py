@@ -118,7 +118,7 @@ def collate(
 ) -> Batch:
     """A batch of `positions` positions. `share` of the frames go to the predictor. `noise`: at most this share of an
     example's codes are drawn anew where they are inputs, as a guard against errors that feed on themselves. `dropped`:
-    at most this share of its frames is missing there, so that the text has to be looked at."""
+    the share of examples of which half the frames or more are missing there, so that the text has to be looked at."""
     vocabulary, codebook = architecture.talker.vocabulary, architecture.predictor.vocabulary
     groups, count = architecture.code_groups, len(rows)
     text = np.full((count, positions), NO_TEXT)
@@ -140,7 +140,8 @@ def collate(
         if noise:
             hit = generator.random(frames.shape) < noise * generator.random()
             drawn = generator.integers(0, codebook, frames.shape)
-            gone = generator.random((len(frames), 1)) < dropped * generator.random()
+            share = generator.uniform(0.5, 1.0) if generator.random() < dropped else 0.0
+            gone = generator.random((len(frames), 1)) < share
             codes[index, row.first + 1 : length] = np.where(gone, NO_CODE, np.where(hit, drawn, frames))
     all_frames = np.concatenate([flat[:-1] for flat in spoken])
     all_codes = np.concatenate(clean)

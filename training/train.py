@@ -31,7 +31,8 @@ _COOLING = 0.35  # of the time
 _AVERAGED = 0.995  # kept of the average at each step
 _LONGEST_STEP = 1.0  # norm of a gradient
 _VALIDATED = 128  # examples
-_DROPPED = 0.9  # at most so many frames of an example are missing as inputs; falls to nothing with the time
+_DROPPED = 0.5  # of examples: most of their frames are missing as inputs; fewer while the learning rate falls
+_PAUSE = 5.0  # seconds of a step beyond which the process was stopped meanwhile
 _EVERY = 200  # steps between validations
 
 
@@ -92,7 +93,7 @@ class Trainer:
         for batch, heard in self._batches():
             sums += self._learn(batch, heard)
             counted += 1
-            self.trained, earlier = self.trained + time.monotonic() - earlier, time.monotonic()
+            self.trained, earlier = self.trained + min(_PAUSE, time.monotonic() - earlier), time.monotonic()
             if self.step % _EVERY == 0 or self.trained >= self._seconds:
                 report = dict(zip(("first", "correct", "others"), (sums / counted).tolist(), strict=True))
                 yield {"step": self.step, "minutes": self.trained / 60, **report, **self.validate()}
@@ -107,8 +108,12 @@ class Trainer:
             numbers = np.random.default_rng((SEED, self.step))
             examples = self._maker.draw(self._train, _POOL, generator)
             for places in batches([len(one.rows.text) for one in examples], _POSITIONS, generator):
-                dropped = _DROPPED * max(0.0, 1 - self.trained / self._seconds)
+                dropped = _DROPPED * self._cooled()
                 yield self._collate([examples[place] for place in places], generator, numbers, dropped=dropped)
+
+    def _cooled(self) -> float:
+        """1, then falling to 0 in the last part of the time."""
+        return max(0.0, min(1.0, (1 - self.trained / self._seconds) / _COOLING))
 
     def _collate(
         self,
@@ -124,8 +129,7 @@ class Trainer:
         return batch, self._maker.hear(examples, generator)
 
     def _learn(self, batch: Batch, heard: Heard) -> Any:
-        left = 1 - self.trained / self._seconds
-        factor = min(1.0, self.step / _WARM, left / _COOLING)
+        factor = min(self.step / _WARM, self._cooled())
         for optimizer, peak in zip(self._optimizers, (_PEAK, _PEAK_MATRICES), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = max(1e-6, peak * factor)

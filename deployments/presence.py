@@ -34,7 +34,9 @@ class PresenceWatch:
 
 def presence_of(deployment: DeploymentStatusOverview) -> Presence:
     """What the numbers of a deployment's replicas mean for a model, of which there is one at most."""
-    replicas = {state.value for state, count in deployment.replica_states.items() if count}
+    replicas: set[str] = {
+        state for state, count in deployment.replica_states.items() if count
+    }  # plain strings, in fact
     if "RUNNING" in replicas:
         return "running"
     if deployment.status in ("UNHEALTHY", "DEPLOY_FAILED"):

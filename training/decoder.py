@@ -24,7 +24,7 @@ _BATCH = 6
 _CONTEXT = 12  # frames that only the transformer sees
 _FRAMES = 10  # that become samples
 _SETTLING = 2  # of them, whose samples are not judged: in the middle of speech the convolutions start from nothing
-_RATE = 2e-3
+_RATE = 1e-3
 _REPORT = 20  # steps
 
 

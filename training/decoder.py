@@ -108,7 +108,7 @@ def _step(network: DecoderNetwork, optimizer: torch.optim.Optimizer, batch: Batc
 def main() -> None:
     """The command line."""
     parser = work_parser("Train the codec decoder")
-    parser.add_argument("--lean", type=int, default=2000)
+    parser.add_argument("--lean", type=int, default=1200)
     parser.add_argument("--steps", type=int, default=3000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

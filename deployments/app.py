@@ -18,6 +18,7 @@ from deployments.model_server import EngineFactory, load_configured_engine
 from deployments.replica import ModelReplica
 
 HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica is noticed at the next check, a sick one at the third
+HEALTH_CHECK_TIMEOUT_S = 60.0  # a replica that is silent three times as long is replaced: it may only lack a processor
 INGRESS_CPUS = 0.1
 METRICS_S = 1.0  # between words to Serve's controller about requests: what a cold start waits for at most
 INGRESS_REQUESTS = 1000  # the ingress only waits; what may be refused is decided behind it
@@ -36,6 +37,7 @@ def assemble(config: AppConfig, engine_factory: EngineFactory) -> Application:
         num_replicas=1,
         max_ongoing_requests=INGRESS_REQUESTS,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
+        health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=max(model.drain_s for model in config.models),
         ray_actor_options={"num_cpus": INGRESS_CPUS},
     )(serve.ingress()(Ingress))
@@ -51,7 +53,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
         max_queued_requests=model.max_ongoing_requests,  # while there is no replica to decide
         graceful_shutdown_timeout_s=model.drain_s,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
-        health_check_timeout_s=30.0,
+        health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         ray_actor_options={"num_cpus": model.num_cpus, "memory": config.budget_bytes(model)},
     )(ModelReplica)
     return deployment.bind(config, model, engine_factory)

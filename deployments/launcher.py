@@ -33,6 +33,7 @@ RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # budgets are enforced by the replicas; Ray's killer often hits the innocent
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # an engine that is stuck would not drain either
+    "RAY_worker_niceness": "0",  # Ray's is 15: everything else would go first while somebody waits for speech
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a dead proxy is replaced at the third check; Ray's period is 10
     LOCAL_RAY: "0",
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy:middleware",

@@ -1,0 +1,190 @@
+"""What a precision costs in quality: `python -m benchmarks.quality CHECKPOINT TEACHER`.
+
+Sentences that a voice was not trained on, spoken as a clone of its teacher, against the teacher's own readings: how far
+the sound is, how long it is, whether it ends, and how likely the teacher's codes are. `training.quality_readings` makes
+the teacher's part.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models import SpeechEngine, SynthesisRequest, VoicePrompt, load_engine
+from models.checkpoint import open_checkpoint
+from models.engine_options import EngineOptions
+from models.language_model import load_language_model
+from models.prompt import PromptBuilder
+from models.quantization import PRECISIONS, Precision
+from models.types import Codes, Samples
+from training.distance import Features
+from training.readings import Reading, Summary, judge, say, summarise
+from training.work import SAMPLE_RATE
+
+_OTHERS = 4  # other sentences that a reading is compared with
+_POSITIONS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A held-out sentence as the teacher reads it."""
+
+    text: str
+    features: Features
+    codes: Codes  # [frames, groups]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One precision."""
+
+    precision: Precision
+    summary: Summary
+    nats: float  # of the teacher's codes 0, a frame
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The teacher's part: a clip of its voice with its text, and sentences."""
+
+    clip: Samples  # 24 kHz
+    clip_text: str
+    sentences: list[Sentence]
+
+    def voice(self, engine: SpeechEngine) -> VoicePrompt:
+        """The teacher as an engine hears it."""
+        return engine.encode_voice(self.clip, SAMPLE_RATE, self.clip_text)
+
+    def save(self, path: Path) -> None:
+        """Compressed."""
+        features, codes = ([getattr(one, name) for one in self.sentences] for name in ("features", "codes"))
+        np.savez_compressed(
+            path,
+            clip=(self.clip * 32767).astype(np.int16),
+            texts=np.array([self.clip_text, *(one.text for one in self.sentences)]),
+            features=np.concatenate(features).astype(np.float16),
+            feature_ends=np.cumsum([len(one) for one in features]),
+            codes=np.concatenate(codes).astype(np.int16),
+            code_ends=np.cumsum([len(one) for one in codes]),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "Readings":
+        """What `save` wrote."""
+        with np.load(path) as file:
+            features = np.split(file["features"].astype(np.float32), file["feature_ends"][:-1])
+            codes = np.split(file["codes"].astype(np.int64), file["code_ends"][:-1])
+            clip_text, *texts = map(str, file["texts"])
+            clip = file["clip"].astype(np.float32) / 32767
+        return cls(
+            clip,
+            clip_text,
+            [Sentence(*one) for one in zip(texts, features, codes, strict=True)],
+        )
+
+
+def readings(engine: SpeechEngine, voice: VoicePrompt, sentences: Sequence[Sentence]) -> Summary:
+    """Every sentence with the checkpoint's own sampling."""
+    judged: list[Reading] = []
+    for seed, sentence in enumerate(sentences):
+        sampling = replace(engine.info.generation_defaults, seed=seed)
+        samples, reason = say(engine, SynthesisRequest(sentence.text, voice=voice, sampling=sampling))
+        others = [
+            sentences[(seed + step) % len(sentences)].features
+            for step in range(1, 1 + min(_OTHERS, len(sentences) - 1))
+        ]
+        judged.append(judge(samples, reason, sentence.features, others))
+    return summarise(judged)
+
+
+@torch.inference_mode()
+def likelihood(
+    directory: Path,
+    precision: Precision,
+    voice: VoicePrompt,
+    sentences: Sequence[Sentence],
+) -> float:
+    """Mean negative logarithm of the probability of the teacher's codes 0, in nats a frame, the end included."""
+    checkpoint = open_checkpoint(directory)
+    model = load_language_model(checkpoint, precision, EngineOptions(slots=1, max_positions=_POSITIONS))
+    builder = PromptBuilder(
+        checkpoint.architecture,
+        checkpoint.text_tokenizer,
+        model.talker,
+        model.predictor,
+    )
+    total, frames = 0.0, 0
+    for sentence in sentences:
+        prompt = builder.build(SynthesisRequest(sentence.text, voice=voice))
+        codes = torch.from_numpy(sentence.codes)
+        spoken = model.talker.embed_codes(codes[:, 0]) + model.predictor.embed(codes[:, 1:])
+        fed = torch.cat(
+            (
+                prompt.prefill,
+                spoken + torch.stack([prompt.text_at(frame) for frame in range(len(codes))]),
+            )
+        )
+        hidden = model.talker.forward(fed, [0] * len(fed), list(range(len(fed))))
+        logits = model.talker.logits(hidden[len(prompt.prefill) - 1 :])
+        targets = torch.cat((codes[:, 0], torch.tensor([checkpoint.architecture.tokens.eos])))
+        total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
+        frames += len(targets)
+    return total / frames
+
+
+def measure(directory: Path, precision: Precision, teacher: Readings) -> Row:
+    """One row of the table."""
+    engine = load_engine(directory, precision)
+    try:
+        voice = teacher.voice(engine)
+        summary = readings(engine, voice, teacher.sentences)
+    finally:
+        engine.close()
+    return Row(precision, summary, likelihood(directory, precision, voice, teacher.sentences))
+
+
+HEADS = (
+    "",
+    "distance",
+    "to other sentences",
+    "ratio",
+    "duration off by",
+    "ended",
+    "nats a frame",
+)
+
+
+def cells(row: Row) -> list[str]:
+    """A row of the table as text."""
+    summary = row.summary
+    distances = (f"{summary.own:.2f}", f"{summary.others:.2f}", f"{summary.ratio:.2f}")
+    ended = f"{summary.ended} of {summary.count}"
+    return [
+        row.precision,
+        *distances,
+        f"{summary.duration_error:.0%}",
+        ended,
+        f"{row.nats:.2f}",
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="directory of a Base checkpoint")
+    parser.add_argument("teacher", type=Path, help="what training.quality_readings wrote")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    arguments = parser.parse_args()
+    teacher = Readings.load(arguments.teacher)
+    rows = [measure(arguments.checkpoint, precision, teacher) for precision in arguments.precisions]
+    for line in (HEADS, *map(cells, rows)):
+        print(" | ".join(f"{cell:>18}" for cell in line))
+    print(json.dumps([asdict(row) for row in rows]))
+
+
+if __name__ == "__main__":
+    main()

@@ -77,6 +77,8 @@ def _configuration(port: int, models: Sequence[str]) -> dict[str, Any]:
     arguments = document["applications"][0]["args"]
     if models:
         arguments["models"] = [model for model in arguments["models"] if model["id"] in models]
+    for model in arguments["models"]:
+        model["min_replicas"] = 1  # a model that is loaded under load would be measured instead
     return document
 
 

@@ -174,13 +174,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(launch: Launch) -> int:
     """Start, wait for a signal, stop; returns the exit status."""
     stopping, reloading = threading.Event(), threading.Event()
+    listen_to_signals(stopping, reloading)
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="qwen3-tts-"))  # where only we may look in
     say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
     if launch.config.weights_source == "embedded":
         say(EMBEDDED_NOTICE)
     try:
-        listen_to_signals(stopping, reloading)
         ray_address = start(launch, directory)
         listen_to_signals(stopping, reloading)  # again: Ray sets handlers of its own
         if wait_until_ready(launch, stopping):

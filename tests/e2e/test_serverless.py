@@ -132,8 +132,10 @@ def test_sigterm_finishes_a_stream_and_exits_0(small: Server) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_everything_starts_ends_it(number: signal.Signals, tmp_path: Path) -> None:
     starting = start_server(tmp_path)
+    assert starting.process.stdout is not None
     try:
-        time.sleep(4)
+        assert "starting" in starting.process.stdout.readline()
+        time.sleep(2)
         os.killpg(starting.process.pid, number)
         assert starting.process.wait(60) == 0
     finally:

@@ -193,6 +193,9 @@ def run(launch: Launch) -> int:
     except LaunchError as error:
         say(f"{error} (Ray's logs: {directory}/ray/session_latest/logs)")
         return 1
+    except SystemExit as error:
+        if error.code != signal.SIGTERM:  # so ends Ray's handler, which stands while Ray starts
+            raise
     finally:
         say("stopping: finishing what is running")
         stop(max(model.drain_s for model in launch.config.models) + STOP_S)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from models.errors import SpeechError
+from models.native.packing import LAYOUT_VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ def _load(directory: Path) -> ctypes.CDLL | None:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         _log.warning("the native kernels do not load, the torch reference serves: %s", error)
+        return None
+    if not hasattr(library, "speech_layout_version") or library.speech_layout_version() != LAYOUT_VERSION:
+        _log.warning("the native kernels were compiled from other sources, the torch reference serves: install again")
         return None
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)

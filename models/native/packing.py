@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models.quantization import PRECISIONS, Precision
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 3  # the library says the same, speech_layout_version in src/interface.cpp
 PANEL = 16
 BLOCK = 64
 NF4_FACTOR = 123.26

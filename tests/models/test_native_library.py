@@ -62,3 +62,15 @@ def test_a_library_that_does_not_load_is_reported_and_not_used(
         assert load(tmp_path) is None
     assert "torch reference serves" in caplog.text
     assert load(tmp_path / "nowhere") is None
+
+
+@needs_native
+def test_a_library_of_another_layout_is_reported_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = library._load  # pyright: ignore[reportPrivateUsage]
+    here = Path(library.__file__).parent
+    assert load(here) is not None
+    monkeypatch.setattr(library, "LAYOUT_VERSION", library.LAYOUT_VERSION + 1)
+    assert load(here) is None
+    assert "compiled from other sources" in caplog.text

@@ -31,6 +31,8 @@ Object* created(Arguments&... arguments) {
 
 }  // namespace
 
+int speech_layout_version() { return 3; }
+
 const char* speech_instruction_sets() {
     static const std::string names = [] {
         std::string joined;

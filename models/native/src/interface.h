@@ -10,6 +10,8 @@ enum SpeechResult : int { kSpeechDone = 0, kSpeechBadArgument = -1, kSpeechNoMem
 #pragma GCC visibility push(default)
 extern "C" {
 
+// Of the packed weights, see packing.py: a library that was compiled from other sources must not read them.
+int speech_layout_version();
 // Names of the instruction sets this processor has kernels for, best first, separated by commas.
 const char* speech_instruction_sets();
 // Null for one that is not among them; "amx_emulated" is there for tests.

@@ -130,10 +130,10 @@ def _layer_weights(stack: StackDimensions) -> int:
 
 
 def _codec_weights(codec: CodecDecoderDimensions, width: int) -> int:
-    """Bytes at `width` bytes a weight; what becomes of codebooks stays float32."""
+    """Bytes at `width` bytes a weight."""
     codebooks = codec.code_groups * codec.codebook_size * codec.codebook_dim // 2 + codec.codebook_dim**2
     shapes = codec_decoder_tensors(codec).items()
-    return 4 * codebooks + width * sum(prod(shape) for name, shape in shapes if "quantizer" not in name)
+    return width * (codebooks + sum(prod(shape) for name, shape in shapes if "quantizer" not in name))
 
 
 def _caches(dimensions: Dimensions, setting: Setting) -> int:

@@ -122,7 +122,7 @@ def test_a_budget_that_is_too_small_is_refused_with_the_numbers_and_a_way_out(tm
         preflight(config, config.models[0])
     said = str(refusal.value)
     needed = estimate(config, config.models[0]).total
-    assert f"base-small-bf16 needs {needed / MIB:.0f} MiB (weights 1368," in said
+    assert f"base-small-bf16 needs {needed / MIB:.0f} MiB (weights 1351," in said
     assert "memory_budget_mb is 2200" in said
     assert "nearest setting that fits: precision bf16, slots " in said
 

@@ -34,8 +34,8 @@ MIB = 2**20
 FOLDERS = {"0.6b": "Qwen3-TTS-12Hz-0.6B-Base", "1.7b": "Qwen3-TTS-12Hz-1.7B-VoiceDesign"}
 TEXT = "Hello, this is a test of how long it takes to say something on an ordinary machine."
 BODIES: dict[str, dict[str, Any]] = {
-    "synthesize": {"text": TEXT, "voice": "narrator_cloned"},
-    "design": {"text": TEXT, "description": "A calm old sailor"},
+    "clone": {"input": TEXT, "voice": "narrator_cloned"},
+    "design": {"input": TEXT, "instructions": "A calm old sailor"},
 }
 
 
@@ -74,11 +74,11 @@ def _wait_until_up(launcher: "subprocess.Popen[str]") -> None:
     raise SystemExit("the server ended")
 
 
-def speak(route: str, frames: int) -> tuple[float, int]:
+def speak(task: str, frames: int) -> tuple[float, int]:
     """Ask for an utterance; seconds until it was there whole, and the status."""
-    body = json.dumps({**BODIES[route], "max_frames": frames, "format": "pcm"}).encode()
+    body = {**BODIES[task], "model": "tts-1", "max_new_tokens": frames, "response_format": "pcm"}
     request = urllib.request.Request(
-        f"http://127.0.0.1:{PORT}/api/v1/tts/{route}", body, {"Content-Type": "application/json"}
+        f"http://127.0.0.1:{PORT}/v1/audio/speech", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     began = time.monotonic()
     try:
@@ -117,13 +117,13 @@ def together(seconds: float, clients: int, frames: int) -> None:
     """Both models at work at the same time."""
     statuses: list[int] = []
 
-    def client(route: str) -> None:
+    def client(task: str) -> None:
         while time.monotonic() < end:
-            statuses.append(speak(route, frames)[1])
+            statuses.append(speak(task, frames)[1])
 
     with server(loaded=True) as root, Sampler(root) as sampler:
         end = time.monotonic() + seconds
-        threads = [threading.Thread(target=client, args=(route,)) for route in BODIES for _ in range(clients)]
+        threads = [threading.Thread(target=client, args=(task,)) for task in BODIES for _ in range(clients)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -135,10 +135,10 @@ def turns(memory_mb: int, frames: int) -> None:
     """Design follows clone follows design where there is room for one of them."""
     lines: dict[str, object] = {}
     with server(loaded=False, memory_mb=memory_mb) as root, Sampler(root) as sampler:
-        for number, route in enumerate(("design", "synthesize", "design", "design", "synthesize")):
-            seconds, code = speak(route, frames)
-            lines[f"{number} {route}"] = f"{code} after {seconds:.1f} s"
-            print(number, route, lines[f"{number} {route}"], flush=True)
+        for number, task in enumerate(("design", "clone", "design", "design", "clone")):
+            seconds, code = speak(task, frames)
+            lines[f"{number} {task}"] = f"{code} after {seconds:.1f} s"
+            print(number, task, lines[f"{number} {task}"], flush=True)
     _report("turns", sampler.peak, lines)
 
 

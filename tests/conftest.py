@@ -1,5 +1,6 @@
 """Shared by all tests: tiny random checkpoints and a cache directory of their own."""
 
+import resource
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -31,3 +32,13 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind]
         return root / kind
 
     return make
+
+
+_DATA_LIMITS = resource.getrlimit(resource.RLIMIT_DATA)
+
+
+@pytest.fixture(autouse=True)
+def _memory_is_limited_for_one_test_only() -> Iterator[None]:
+    """A replica holds its process to its budget: in a test that is the process of all tests, and of what they start."""
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, _DATA_LIMITS)

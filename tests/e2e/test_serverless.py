@@ -88,11 +88,11 @@ def test_design_follows_clone_follows_design(small: Server) -> None:
     assert states(small) == {BASE: "ready", DESIGN: "cold"}
     [process] = processes(BASE)
     assert design(small).status_code == 200
-    until(lambda: states(small) == {BASE: "cold", DESIGN: "ready"}, 5)  # what the controller said is used for a moment
+    until(lambda: states(small) == {BASE: "cold", DESIGN: "ready"})  # what the controller said is used for a moment
     until(lambda: not Path(f"/proc/{process}").exists())  # its memory is the system's again
     again = clone(small)
     assert (again.status_code, again.content) == (200, first.content)
-    until(lambda: states(small) == {BASE: "ready", DESIGN: "cold"}, 5)
+    until(lambda: states(small) == {BASE: "ready", DESIGN: "cold"})
 
 
 def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None:

@@ -77,5 +77,7 @@ class ServeModelClient:
             return await self._handle.info.remote()
 
     async def report(self) -> ModelReport:
+        """Never queued: a request that waits would wake a model that has just left."""
         with _without_ray():
-            return await self._handle.report.remote()
+            [report] = await self._handle.broadcast("report").results_async()
+        return report

@@ -53,9 +53,15 @@ def decide(models: Sequence[Resident], capacity: int) -> Decision:
         working.add(place)
         going = _making_way(models, place, loaded - leaving, free)
         if going is None:
-            break  # its order stands until there is room; nobody overtakes it
+            free = 0  # its order stands until there is room; nobody overtakes it
+            break
         leaving.update(going)
         free += sum(models[other].budget for other in going) - models[place].budget
+    for place in _abandoned(models):
+        if models[place].budget > free:
+            leaving.add(place)  # nobody would make way for it, and it would take the first room there is
+        else:
+            free -= models[place].budget
     return Decision(frozenset(working - leaving), frozenset(idle - leaving), frozenset(leaving))
 
 
@@ -63,6 +69,11 @@ def _waiting(models: Sequence[Resident]) -> list[int]:
     """Cold models with requests, the one whose order is oldest first."""
     places = [place for place, model in enumerate(models) if model.requests and not model.running]
     return sorted(places, key=lambda place: -models[place].since_s if models[place].ordered else 0.0)
+
+
+def _abandoned(models: Sequence[Resident]) -> list[int]:
+    """Ordered models for which nobody waits any more; whoever gave up on one that loads is told to come back."""
+    return [place for place, model in enumerate(models) if model.ordered and not model.running and not model.requests]
 
 
 def _making_way(models: Sequence[Resident], place: int, loaded: Iterable[int], free: int) -> list[int] | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError
-from ray.serve.exceptions import BackPressureError
+from ray.serve._private.common import DeploymentID
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.errors import ModelUnavailableError, error_response
 from deployments.model_client import ServeModelClient
@@ -34,3 +35,13 @@ def test_rays_refusals_are_ours(error: Exception, told: type[SpeechError], statu
         asyncio.run(client_that_raises(error).info())
     answer = error_response(refusal.value)
     assert (answer.status_code, "retry-after" in answer.headers) == (status, True)
+
+
+def test_a_model_that_has_left_gives_no_report_and_is_not_woken_for_one() -> None:
+    async def results() -> Any:
+        raise DeploymentUnavailableError(DeploymentID("base", "tts"))
+
+    # There is nothing else that could be asked, such as `report.remote`.
+    handle: Any = SimpleNamespace(broadcast=lambda _: SimpleNamespace(results_async=results))
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(ServeModelClient(handle, PresenceWatch("tts")).report())

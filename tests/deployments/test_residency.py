@@ -66,6 +66,15 @@ def test_a_model_that_is_loading_holds_its_memory() -> None:
     assert decide([loading, WANTED], 19) == decision(working={0, 1})  # ordered: it waits for room
 
 
+def test_an_order_that_nobody_waits_for_stands_only_where_there_is_room() -> None:
+    abandoned = replace(COLD, ordered=True, since_s=3.0)
+    assert decide([abandoned, IDLE], 20) == decision(idle={0, 1})
+    assert decide([abandoned, IDLE], 19) == decision(idle={1}, leaving={0})
+    assert decide([abandoned, WANTED], 19) == decision(working={1}, leaving={0})
+    small = replace(abandoned, budget=1)
+    assert decide([small, WANTED, BUSY], 15) == decision(working={1, 2}, leaving={0})
+
+
 RESIDENTS = st.builds(
     Resident,
     budget=st.integers(1, 20),
@@ -77,14 +86,14 @@ RESIDENTS = st.builds(
 
 
 @given(st.lists(RESIDENTS, max_size=5), st.integers(20, 60))
-def test_whatever_comes_no_model_is_told_two_things_and_only_loaded_ones_leave(
+def test_whatever_comes_no_model_is_told_two_things_and_only_those_leave_that_were_to_be_there(
     models: list[Resident], capacity: int
 ) -> None:
     made = decide(models, capacity)
     assert not made.working & made.idle
     assert not made.working & made.leaving
     assert not made.idle & made.leaving
-    assert all(models[place].running for place in made.leaving)
+    assert all(models[place].running or models[place].ordered for place in made.leaving)
     assert all(models[place].requests for place in made.working)
     waiting = [place for place, model in enumerate(models) if model.requests and not model.running]
     assert not waiting or made.working & set(waiting)

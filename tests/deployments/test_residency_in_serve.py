@@ -89,3 +89,6 @@ def test_one_model_follows_the_other_where_there_is_room_for_one(monkeypatch: py
     assert controller.tick() == {base: 1, design: 1}  # ordered: it waits while the other is busy
     controller.requests(design, 0)
     assert controller.tick() == {base: 1, design: 0}
+    controller.requests(base, 0)
+    controller.replica(design, runs=True)  # it was still finishing
+    assert controller.tick() == {base: 0, design: 0}  # and whoever had asked for the other has given up

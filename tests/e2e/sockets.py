@@ -29,11 +29,12 @@ def listeners(process_id: int) -> set[Listener]:
     for process in (parent, *parent.children(recursive=True)):
         try:
             connections = process.net_connections("inet")
-            name = " ".join(process.cmdline())[:80]
+            name = process.name()
+            title = " ".join(process.cmdline()[:1]).strip()  # what Ray's workers call themselves
         except psutil.NoSuchProcess:
             continue
         found |= {
-            Listener(name, connection.laddr.ip, connection.laddr.port)
+            Listener(f"{name} {title}", connection.laddr.ip, connection.laddr.port)
             for connection in connections
             if connection.status == psutil.CONN_LISTEN or (not connection.raddr and connection.type == 2)
         }

@@ -6,32 +6,21 @@ among those who share it) of every process of the stack, sampled while it works.
 """
 
 import argparse
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Generator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
-import yaml
+import httpx
 
-from benchmarks.stack_processes import Usage, processes_of
-from benchmarks.weights import benchmark_checkpoint
+from benchmarks.memory_watch import MemoryWatch
+from benchmarks.processes import MIB, usages
+from benchmarks.served import Served, start_server
 
-ROOT = Path(__file__).parents[1]
-PORT = 8764
-START_S = 240.0
-MIB = 2**20
-FOLDERS = {"0.6b": "Qwen3-TTS-12Hz-0.6B-Base", "1.7b": "Qwen3-TTS-12Hz-1.7B-VoiceDesign"}
+SAMPLE_S = 0.5
+SETTLE_S = 10.0  # before nothing is measured
+TIMEOUT_S = 300.0
 TEXT = "Hello, this is a test of how long it takes to say something on an ordinary machine."
 BODIES: dict[str, dict[str, Any]] = {
     "clone": {"input": TEXT, "voice": "narrator_cloned"},
@@ -39,131 +28,75 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-@contextlib.contextmanager
-def server(loaded: bool, **arguments: object) -> Generator[int]:
-    """The shipped configuration on full-size weights; gives the launcher's process id once it is up."""
-    with tempfile.TemporaryDirectory() as folder:
-        for model, name in FOLDERS.items():
-            Path(folder, name).symlink_to(benchmark_checkpoint(model))
-        document = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-        document["http_options"]["port"] = PORT
-        [application] = document["applications"]
-        application["args"].update(weights=folder, voices=f"{folder}/voices", **arguments)
-        for model in application["args"]["models"]:
-            model["min_replicas"] = int(loaded)
-        config = Path(folder, "serve_config.yaml")
-        config.write_text(yaml.safe_dump(document))
-        command = [sys.executable, "-m", "deployments.launcher", str(config)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as launcher:
-            try:
-                _wait_until_up(launcher)
-                yield launcher.pid
-            finally:
-                launcher.send_signal(signal.SIGTERM)
-
-
-def _wait_until_up(launcher: "subprocess.Popen[str]") -> None:
-    assert launcher.stdout is not None
-    deadline = time.monotonic() + START_S
-    for line in launcher.stdout:
-        print(line, end="", file=sys.stderr)
-        if "Ctrl-C stops" in line:
-            threading.Thread(target=launcher.stdout.read, daemon=True).start()
-            return
-        assert time.monotonic() < deadline, "the server does not come up"
-    raise SystemExit("the server ended")
-
-
-def speak(task: str, frames: int) -> tuple[float, int]:
+def speak(served: Served, task: str, frames: int) -> tuple[float, int]:
     """Ask for an utterance; seconds until it was there whole, and the status."""
     body = {**BODIES[task], "model": "tts-1", "max_new_tokens": frames, "response_format": "pcm"}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{PORT}/v1/audio/speech", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
     began = time.monotonic()
-    try:
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            answer.read()
-            return time.monotonic() - began, answer.status
-    except urllib.error.HTTPError as error:
-        return time.monotonic() - began, error.code
-
-
-@dataclass
-class Sampler:
-    """Memory of the stack, sampled until it is stopped; keeps the sample with the largest sum."""
-
-    root: int
-    peak: list[Usage] = field(default_factory=list)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> "Sampler":
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(0.5):
-            sample = processes_of(self.root)
-            if sum(usage.pss for usage in sample) > sum(usage.pss for usage in self.peak):
-                self.peak = sample
+    answer = httpx.post(f"{served.url}/v1/audio/speech", json=body, timeout=TIMEOUT_S)
+    return time.monotonic() - began, answer.status_code
 
 
 def together(seconds: float, clients: int, frames: int) -> None:
     """Both models at work at the same time."""
     statuses: list[int] = []
 
-    def client(task: str) -> None:
+    def client(served: Served, task: str) -> None:
         while time.monotonic() < end:
-            statuses.append(speak(task, frames)[1])
+            statuses.append(speak(served, task, frames)[1])
 
-    with server(loaded=True) as root, Sampler(root) as sampler:
+    with start_server("synthetic") as served:
+        watch = _watch(served)
         end = time.monotonic() + seconds
-        threads = [threading.Thread(target=client, args=(task,)) for task in BODIES for _ in range(clients)]
+        threads = [threading.Thread(target=client, args=(served, task)) for task in BODIES for _ in range(clients)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    _report("together", sampler.peak, {"requests": len(statuses), "failed": sum(code != 200 for code in statuses)})
+        peak = watch.peak()
+    _report("together", peak, {"requests": len(statuses), "failed": sum(code != 200 for code in statuses)})
 
 
 def turns(memory_mb: int, frames: int) -> None:
     """Design follows clone follows design where there is room for one of them."""
     lines: dict[str, object] = {}
-    with server(loaded=False, memory_mb=memory_mb) as root, Sampler(root) as sampler:
+    with start_server("synthetic", loaded=False, memory_mb=memory_mb) as served:
+        watch = _watch(served)
         for number, task in enumerate(("design", "clone", "design", "design", "clone")):
-            seconds, code = speak(task, frames)
+            seconds, code = speak(served, task, frames)
             lines[f"{number} {task}"] = f"{code} after {seconds:.1f} s"
             print(number, task, lines[f"{number} {task}"], flush=True)
-    _report("turns", sampler.peak, lines)
+        peak = watch.peak()
+    _report("turns", peak, lines)
 
 
 def idle(seconds: float) -> None:
     """CPU of every process while nobody asks for anything."""
-    with server(loaded=True) as root:
-        time.sleep(10)
-        before = {usage.pid: usage for usage in processes_of(root)}
+    with start_server("synthetic") as served:
+        time.sleep(SETTLE_S)
+        before = {usage.process: usage.cpu_s for usage in usages(served.root)}
         time.sleep(seconds)
-        after = processes_of(root)
-    shares = {
-        f"{usage.name} ({usage.pid})": 100 * (usage.cpu_s - before[usage.pid].cpu_s) / seconds
+        after = usages(served.root)
+    shares = [
+        (100 * (usage.cpu_s - before[usage.process]) / seconds, f"{usage.name} ({usage.process})")
         for usage in after
-        if usage.pid in before
-    }
-    for name, share in sorted(shares.items(), key=lambda item: -item[1]):
+        if usage.process in before
+    ]
+    for share, name in sorted(shares, reverse=True):
         print(f"{share:6.2f} % of a core  {name}")
-    print(json.dumps({"mode": "idle", "cpu_percent": round(sum(shares.values()), 2), "seconds": seconds}))
+    total = sum(share for share, _ in shares)
+    print(json.dumps({"mode": "idle", "cpu_percent": round(total, 2), "seconds": seconds}))
 
 
-def _report(mode: str, peak: list[Usage], more: dict[str, object]) -> None:
-    for usage in sorted(peak, key=lambda usage: -usage.pss):
-        print(f"{usage.pss / MIB:8.0f} MiB  {usage.name}")
-    total = sum(usage.pss for usage in peak)
-    print(json.dumps({"mode": mode, "pss_gb": round(total / 1e9, 3), **more}))
+def _watch(served: Served) -> MemoryWatch:
+    watch = MemoryWatch(served.root, SAMPLE_S)
+    watch.start()
+    return watch
+
+
+def _report(mode: str, peak: Counter[str], more: dict[str, object]) -> None:
+    for name, size in peak.most_common():
+        print(f"{size / MIB:8.0f} MiB  {name}")
+    print(json.dumps({"mode": mode, "pss_gb": round(peak.total() / 1e9, 3), **more}))
 
 
 def main() -> None:
@@ -175,7 +108,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60, help="of an utterance; 12.5 are a second")
     parser.add_argument("--memory-mb", type=int, default=4096)
     arguments = parser.parse_args()
-    os.environ.pop("QWEN3_TTS_WEIGHTS", None)
     match arguments.mode:
         case "together":
             together(arguments.seconds, arguments.clients, arguments.frames)

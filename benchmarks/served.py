@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,13 @@ class Served:
     """A server that answers; `process` is None for one that somebody else has started."""
 
     url: str
-    process: int | None
+    process: int | None  # the launcher's
+
+    @property
+    def root(self) -> int:
+        """The process below which everything of the server runs."""
+        assert self.process is not None, "it was started by somebody else, who did not say as what"
+        return self.process
 
     def targets(self) -> list[Target]:
         """The models that the benchmark knows how to ask."""
@@ -41,13 +47,18 @@ class Served:
 
 
 @contextmanager
-def start_server(weights: str, models: Sequence[str]) -> Generator[Served]:
-    """The shipped configuration, or of it the `models` named; stopped by a signal at the end."""
+def start_server(
+    weights: str, models: Sequence[str] = (), loaded: bool = True, **arguments: object
+) -> Generator[Served]:
+    """The shipped configuration with other `arguments`, or of it the `models` named; stopped by a signal at the end.
+
+    All models are `loaded` before it is given, and stay so; otherwise they come and go.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-server-") as temporary:
         directory = Path(temporary)
         port = _free_port()
         config = directory / "serve_config.yaml"
-        config.write_text(yaml.safe_dump(_configuration(port, models)), encoding="utf-8")
+        config.write_text(yaml.safe_dump(_configuration(port, models, loaded, arguments)), encoding="utf-8")
         log = (directory / "log").open("w+")
         environment = {
             **os.environ,
@@ -58,7 +69,7 @@ def start_server(weights: str, models: Sequence[str]) -> Generator[Served]:
         with subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process:
             try:
                 served = Served(f"http://127.0.0.1:{port}", process.pid)
-                _wait_until_ready(served, process, log.name)
+                _wait_until(served, "ready" if loaded else "cold", process, log.name)
                 yield served
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -71,14 +82,15 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _configuration(port: int, models: Sequence[str]) -> dict[str, Any]:
+def _configuration(port: int, models: Sequence[str], loaded: bool, changed: Mapping[str, object]) -> dict[str, Any]:
     document = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     document["http_options"] |= {"host": "127.0.0.1", "port": port}
     arguments = document["applications"][0]["args"]
+    arguments |= changed
     if models:
         arguments["models"] = [model for model in arguments["models"] if model["id"] in models]
     for model in arguments["models"]:
-        model["min_replicas"] = 1  # a model that is loaded under load would be measured instead
+        model["min_replicas"] = int(loaded)
     return document
 
 
@@ -90,14 +102,14 @@ def _full_size(directory: Path) -> str:
     return str(directory)
 
 
-def _wait_until_ready(served: Served, process: subprocess.Popen[bytes], log: str) -> None:
+def _wait_until(served: Served, awaited: str, process: subprocess.Popen[bytes], log: str) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             states = httpx.get(f"{served.url}/health", timeout=10).json()["models"].values()
         except (httpx.HTTPError, ValueError, KeyError):
             states = ()
-        if states and set(states) == {"ready"}:
+        if set(states) == {awaited}:
             return
         time.sleep(POLL_S)
     raise RuntimeError(f"the server did not become ready:\n{Path(log).read_text(encoding='utf-8')}")

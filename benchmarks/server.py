@@ -19,7 +19,7 @@ from benchmarks.load_client import Outcome
 from benchmarks.load_plan import PATTERNS, Ask, Target, mixed, plan
 from benchmarks.load_run import run_load, summarize
 from benchmarks.machine import describe_machine
-from benchmarks.process_memory import MemoryWatch
+from benchmarks.memory_watch import MemoryWatch
 from benchmarks.served import Served, start_server
 
 REPLAYED = 3
@@ -40,7 +40,7 @@ def load(served: Served, arguments: argparse.Namespace) -> Record:
     if watch is not None:
         watch.start()
     outcomes = run_load(served.url, plans, arguments.limit)
-    memory = None if watch is None else watch.finish()
+    memory = None if watch is None else watch.growth()
     rows = [
         {"load": pattern, **summarize([outcome for outcome in outcomes if outcome.pattern == pattern])}
         for pattern in PATTERNS

@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from models import SpeechError
+
 FIELDS = (
     "request_id", "model", "method", "route", "status", "outcome", "ttfa_s", "rtf", "audio_s", "queue_s", "duration_s",
     "frames",
 )  # fmt: skip
 OURS = ("deployments", "voices", "models")
+RAYS = "ray.serve"
 FILE_BYTES = 10 * 2**20
 FILES = 4  # of a process: the newest and what was in it before
 
@@ -65,8 +68,15 @@ def configure(directory: Path, process: str, model: str | None = None) -> None:
         logger.setLevel(logging.INFO)
         logger.handlers = handlers
         logger.propagate = False
+    logging.getLogger(RAYS).addFilter(_is_no_answer)
     if trouble is not None:
         logging.getLogger(__name__).warning("no log file: %s", trouble)
+
+
+def _is_no_answer(record: logging.LogRecord) -> bool:
+    """Ray logs whatever a replica raises, with its traceback. What is raised on purpose, such as that too much is
+    waiting, is an answer, and a line in the log of the ingress."""
+    return not (record.exc_info and isinstance(record.exc_info[1], SpeechError))
 
 
 def _short(value: object) -> object:

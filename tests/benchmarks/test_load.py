@@ -15,7 +15,8 @@ import pytest
 from benchmarks.load_client import Outcome, send
 from benchmarks.load_plan import BURST, SHARES, Ask, Pattern, Target, mixed, plan
 from benchmarks.load_run import run_load, summarize
-from benchmarks.process_memory import MIB, MemoryWatch, process_tree, proportional_bytes
+from benchmarks.memory_watch import MemoryWatch
+from benchmarks.processes import MIB, Usage, process_tree, usages
 from deployments.audio_encoder import wav_header
 
 TARGET = Target("base-small-bf16", "base")
@@ -126,18 +127,18 @@ def test_figures_are_of_answered_requests() -> None:
 def test_growth_is_seen_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = itertools.count(100 * MIB, MIB)
 
-    def next_size(_: int) -> Counter[str]:
-        return Counter({"leaking": next(sizes), "steady": 50 * MIB})
+    def next_usages(_: int) -> list[Usage]:
+        return [Usage(1, "leaking", next(sizes), 0.0), Usage(2, "steady", 50 * MIB, 0.0)]
 
-    monkeypatch.setattr("benchmarks.process_memory.proportional_bytes", next_size)
-    monkeypatch.setattr("benchmarks.process_memory.SAMPLE_S", 0.01)
-    watch = MemoryWatch(1)
+    monkeypatch.setattr("benchmarks.memory_watch.usages", next_usages)
+    watch = MemoryWatch(1, every_s=0.01)
     watch.start()
     watch.join(0.3)
-    memory = watch.finish()
+    memory = watch.growth()
     assert memory["start_mib"] == 150
     assert memory["slope_mib_a_minute"] > 60
     assert memory["grown_mib"]["leaking"] > 0 == memory["grown_mib"]["steady"]
+    assert watch.peak() == {"leaking": (memory["peak_mib"] - 50) * MIB, "steady": 50 * MIB}
 
 
 def test_a_process_tree_is_named_and_weighed() -> None:
@@ -146,8 +147,9 @@ def test_a_process_tree_is_named_and_weighed() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         tree = process_tree(os.getpid())
-        sizes = proportional_bytes(child.pid)
+        [usage] = usages(child.pid)
         child.communicate(b"\n")
     assert child.pid in tree
     assert tree[child.pid].startswith("python")
-    assert 50 * MIB < sizes.total() < 90 * MIB
+    assert usage.name == tree[child.pid]
+    assert 50 * MIB < usage.proportional_bytes < 90 * MIB

@@ -15,6 +15,7 @@ from deployments.config import key_digest
 from deployments.metrics import Metrics
 from deployments.recorder import Recorder
 from deployments.request_record import current_record
+from models import OverloadedError
 from tests.deployments.helpers import App, make_clip, make_config
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
@@ -28,6 +29,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     logs.configure(tmp_path / "logs", "ingress")
     yield tmp_path / "logs"
+    logging.getLogger(logs.RAYS).filters.clear()
     for handler in loggers[0].handlers:
         handler.close()
     for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
@@ -107,3 +109,13 @@ def test_a_directory_that_cannot_be_written_costs_the_file_only(tmp_path: Path) 
     logs.configure(tmp_path / "file" / "logs", "ingress")
     logging.getLogger("deployments").info("still here")
     assert not (tmp_path / "file" / "logs").exists()
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize(("error", "logged"), [(OverloadedError("full", 1.0), False), (RuntimeError("a fault"), True)])
+def test_ray_logs_faults_and_not_refusals(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception, logged: bool
+) -> None:
+    monkeypatch.setattr(logging.getLogger(logs.RAYS), "propagate", True)
+    logging.getLogger(logs.RAYS).error("Request failed.", exc_info=error)
+    assert bool(caplog.records) == logged

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.process_memory import MIB, process_tree, proportional_bytes
+from benchmarks.processes import MIB, bytes_by_name, process_tree, usages
 from tests.deployments.helpers import make_clip, tree
 from tests.e2e.conftest import Server
 from tests.e2e.test_serve import SPOKEN, SYNTHESIZE, TIMEOUT, post, samples_of, status, until
@@ -142,16 +142,20 @@ def test_a_disk_that_is_full_while_a_voice_is_saved(server: Server) -> None:
     assert httpx.delete(f"{server.url}/api/v1/tts/voices/berta").status_code == 200
 
 
+def proxy_bytes(server: Server) -> int:
+    return bytes_by_name(usages(server.process.pid))["ray::ProxyActor"]
+
+
 def test_a_client_that_does_not_read_holds_no_slot(server: Server) -> None:
     body = {**LONG, "text": "A long text, a very long text. " * 8, "seed": 3, "stream": True}
-    before = proportional_bytes(server.process.pid)["ray::ProxyActor"]
+    before = proxy_bytes(server)
     transport = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
     with (
         httpx.Client(transport=transport, timeout=TIMEOUT) as client,
         client.stream("POST", server.url + SYNTHESIZE, json=body) as answer,
     ):
         until(lambda: slots_used(server) == 0, 2 * TIMEOUT)
-        waiting = proportional_bytes(server.process.pid)["ray::ProxyActor"] - before
+        waiting = proxy_bytes(server) - before
         late = answer.read()
     assert late == post(server, SYNTHESIZE, body).content
     assert waiting < len(late) + 32 * MIB

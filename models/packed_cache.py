@@ -80,14 +80,18 @@ def _remove_stale(directory: Path, subject: str, key: str) -> None:
             path.unlink(missing_ok=True)
 
 
+def _remove_leftovers(directory: Path, subject: str) -> None:
+    """What writers that were killed had begun: none of them holds our lock any more."""
+    for path in directory.glob(f".{subject}-*"):
+        path.unlink(missing_ok=True)
+
+
 def _build(directory: Path, key: str, build: Builder) -> PackedTensors:
     def write(path: Path) -> None:
         with SafetensorsWriter(path, _HEADER_ROOM, _ALIGNMENT) as file:
             for name, tensor in build():
                 file.add(name, tensor)
 
-    for leftover in directory.glob(f".{key}*"):  # of a writer that was killed: it does not hold the lock any more
-        leftover.unlink(missing_ok=True)
     unnamed = directory / f"{key}.unnamed"
     write_atomically(unnamed, write)
     path = directory / f"{key}-{content_digest(unnamed)}.safetensors"
@@ -113,6 +117,7 @@ def open_packed(fingerprint: str, purpose: str, layout: str, build: Builder) -> 
         found = _find(directory, key)
         if found is None:
             _log.info("packing weights for %s as %s into %s", purpose, layout, directory)
+            _remove_leftovers(directory, subject)
             found = _build(directory, key, build)
             _remove_stale(directory, subject, key)
         return found

@@ -140,7 +140,7 @@ def test_what_a_killed_writer_left_is_removed(cache: Path) -> None:
     process.join(60)
     assert process.exitcode == 3
     assert [path for path in cache.iterdir() if path.name.startswith(".")]
-    assert len(open_packed("f", "nf4", "layout", _Builder())) == 3
+    assert len(open_packed("f", "nf4", "another layout", _Builder())) == 3
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
 
 

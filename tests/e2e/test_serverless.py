@@ -49,6 +49,23 @@ def clone(server: Server, text: str = TEXT, **fields: Any) -> httpx.Response:
     return httpx.post(f"{server.url}/api/v1/tts/synthesize", json=body, timeout=TIMEOUT)
 
 
+class Listener(threading.Thread):
+    """A client of a stream, which says when speech has begun."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._url = f"{server.url}/api/v1/tts/synthesize"
+        self.begun = threading.Event()
+        self.heard = b""
+
+    def run(self) -> None:
+        body = {"text": LONG, "voice": "narrator_cloned", "seed": 1, "format": "pcm", "stream": True}
+        with httpx.stream("POST", self._url, json=body, timeout=TIMEOUT) as answer:
+            for piece in answer.iter_raw():
+                self.begun.set()
+                self.heard += piece
+
+
 def design(server: Server) -> httpx.Response:
     body = {"text": TEXT, "description": "A calm old sailor", "seed": 1}
     return httpx.post(f"{server.url}/api/v1/tts/design", json=body, timeout=TIMEOUT)
@@ -99,14 +116,11 @@ def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None
     """What runs, streams and comes while models are replaced is answered in full."""
     expected = clone(small, LONG, format="pcm")
     answers: list[httpx.Response] = []
-
-    def ask(stream: bool) -> None:
-        answers.append(clone(small, LONG, format="pcm", stream=stream))
-
-    clients = [threading.Thread(target=ask, args=(stream,)) for stream in (False, True)]
-    for client in clients:
-        client.start()
-    until(lambda: any(model["slots_used"] for model in httpx.get(f"{small.url}/api/v1/status").json()["models"]))
+    asking = threading.Thread(target=lambda: answers.append(clone(small, LONG, format="pcm")))
+    listener = Listener(small)
+    asking.start()
+    listener.start()
+    assert listener.begun.wait(TIMEOUT)
     document = yaml.safe_load(small.config.read_text())
     document["applications"][0]["args"]["max_text_characters"] = 3000
     document["applications"][0]["args"]["models"][0]["slots"] = 3
@@ -114,19 +128,20 @@ def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None
     os.kill(small.process.pid, signal.SIGUSR1)
     until(lambda: clone(small, "a" * 3500).status_code == 400, TIMEOUT)
     assert clone(small).status_code == 200
-    for client in clients:
-        client.join()
-    assert {(answer.status_code, answer.content) for answer in answers} == {(200, expected.content)}
+    asking.join()
+    listener.join()
+    assert [answer.status_code for answer in answers] == [200]
+    assert answers[0].content == listener.heard == expected.content
 
 
 def test_sigterm_finishes_a_stream_and_exits_0(small: Server) -> None:
-    answers: list[httpx.Response] = []
-    client = threading.Thread(target=lambda: answers.append(clone(small, LONG, stream=True)))
-    client.start()
-    until(lambda: any(model["slots_used"] for model in httpx.get(f"{small.url}/api/v1/status").json()["models"]))
+    expected = clone(small, LONG, format="pcm").content
+    listener = Listener(small)
+    listener.start()
+    assert listener.begun.wait(TIMEOUT)
     assert small.stop() == 0
-    client.join()
-    assert answers[0].status_code == 200
+    listener.join()
+    assert listener.heard == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

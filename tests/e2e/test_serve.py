@@ -201,7 +201,7 @@ def test_ctrl_c_finishes_what_runs_and_exits_0(server: Server) -> None:
     body = {**SPOKEN, "text": "A long text, a very long text. " * 60}
     client = threading.Thread(target=lambda: answers.append(post(server, SYNTHESIZE, body)))
     client.start()
-    until(lambda: any(model["slots_used"] for model in status(server)))
+    until(lambda: bool(answers) or any(model["slots_used"] for model in status(server)))
     assert server.stop() == 0
     client.join()
     assert answers[0].status_code == 200

@@ -69,9 +69,9 @@ def turns(memory_mb: int, frames: int) -> None:
     _report("turns", peak, lines)
 
 
-def idle(seconds: float) -> None:
+def idle(seconds: float, loaded: bool) -> None:
     """CPU of every process while nobody asks for anything."""
-    with start_server("synthetic") as served:
+    with start_server("synthetic", loaded=loaded) as served:
         time.sleep(SETTLE_S)
         before = {usage.process: usage.cpu_s for usage in usages(served.root)}
         time.sleep(seconds)
@@ -106,7 +106,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=3, help="of each kind")
     parser.add_argument("--frames", type=int, default=60, help="of an utterance; 12.5 are a second")
-    parser.add_argument("--memory-mb", type=int, default=4096)
+    parser.add_argument("--memory-mb", type=int, default=4096, help="in `turns`")
+    parser.add_argument("--cold", action="store_true", help="in `idle`: the models as they are shipped, not loaded")
     arguments = parser.parse_args()
     match arguments.mode:
         case "together":
@@ -114,7 +115,7 @@ def main() -> None:
         case "turns":
             turns(arguments.memory_mb, arguments.frames)
         case _:
-            idle(arguments.seconds)
+            idle(arguments.seconds, loaded=not arguments.cold)
 
 
 if __name__ == "__main__":

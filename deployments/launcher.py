@@ -40,6 +40,14 @@ RAY_SETTINGS = {
     "RAY_AUTH_MODE": "token",  # said here, so that Ray need not warn that it is so
     "RAY_num_workers_soft_limit": "0",  # idle workers end: replicas get processes of their own anyway
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there
+    # What a server that nobody asks does all day: 14 % of a core with Ray's own periods, two fifths less with these.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",
+    "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
+    "RAY_raylet_report_resources_period_milliseconds": "1000",  # to other machines' eyes, of which there are none
+    "RAY_task_events_report_interval_ms": "0",  # for the dashboard
+    "RAY_enable_metrics_collection": "0",  # Ray's; ours are at /metrics
+    "RAY_event_stats": "0",
 }
 
 

@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import logging
 import os
 import shutil
 import signal
@@ -17,66 +16,27 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from deployments import own_ray
 from deployments.config import APP_NAME, EMBEDDED_NOTICE
 from deployments.launch import Launch, LaunchError, check_memory, read_launch
 from deployments.session import RELOAD_SIGNAL, SIGNALS, run_in_own_session
 
-OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
-RAY_TOKEN = Path.home() / ".ray" / "auth_token"
 POLL_S = 0.5
 SAID = {"ready": "ready", "cold": "cold: its first request loads it"}
 STOP_S = 10.0  # what replicas take to end, beyond finishing what runs
-LOCAL_RAY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # in spite of its name, 0 means: one machine, so all ports on loopback
-# Said to Ray through the environment, its only way; what the user has set stays.
-RAY_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_memory_monitor_refresh_ms": "0",  # budgets are enforced by the replicas; Ray's killer often hits the innocent
-    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # an engine that is stuck would not drain either
-    "RAY_worker_niceness": "0",  # Ray's is 15: everything else would go first while somebody waits for speech
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a dead proxy is replaced at the third check; Ray's period is 10
-    LOCAL_RAY: "0",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy:middleware",
-    "RAY_AUTH_MODE": "token",  # said here, so that Ray need not warn that it is so
-    "RAY_num_workers_soft_limit": "0",  # idle workers end: replicas get processes of their own anyway
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there
-    # What a server that nobody asks does all day: 14 % of a core with Ray's own periods, two fifths less with these.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",
-    "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
-    "RAY_raylet_report_resources_period_milliseconds": "1000",  # to other machines' eyes, of which there are none
-    "RAY_task_events_report_interval_ms": "0",  # for the dashboard
-    "RAY_enable_metrics_collection": "0",  # Ray's; ours are at /metrics
-    "RAY_event_stats": "0",
-}
 
 
 def start(launch: Launch, directory: Path) -> str:
-    """A Ray of our own without its dashboard, and the app in it; returns Ray's address before the models are loaded.
+    """A Ray of our own, its files below `directory`, and the app in it; returns Ray's address before the models are
+    loaded."""
+    address = own_ray.start(directory, launch.memory_bytes)
+    from ray import serve  # not before: the environment is read when it is imported
 
-    Ray keeps its sockets and logs below `directory`.
-    """
-    for name, value in RAY_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    import ray  # reads the environment when imported
-    from ray import serve
-
-    RAY_TOKEN.parent.mkdir(mode=0o700, exist_ok=True)
-    ray.init(
-        address="local",
-        _temp_dir=str(directory / "ray"),  # Ray opens this one to everybody, so it lies in another
-        namespace="serve",
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        _memory=launch.memory_bytes,
-        logging_level=logging.WARNING,
-    )
-    if RAY_TOKEN.exists():
-        RAY_TOKEN.chmod(0o600)  # Ray writes it for everybody to read: whoever has it may run code here
     # `serve run` finds Serve started, and with less to say than it would have by default.
     serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
     deploy(launch)
-    return ray.get_runtime_context().gcs_address
+    return address
 
 
 def deploy(launch: Launch) -> None:
@@ -153,7 +113,7 @@ Ready at {launch.url} (documentation: {launch.url}/docs). Try, in another termin
 Logs, as lines of JSON: {launch.config.logs_directory}/*.jsonl
 
 Deployment handles in Python: ray.init(address="auto") in a process that was told where this Ray is:
-  export {LOCAL_RAY}=0 RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
+  export {own_ray.LOCAL}=0 RAY_ADDRESS={ray_address} RAY_AUTH_MODE=token
 
 To read {launch.path} again, finishing what runs: kill -USR1 {os.getppid()}
 

@@ -75,9 +75,7 @@ class ModelServer:
         self._engine = engine_factory(config, model)
         self._joining = Joining(lambda request: Reading(self._engine, request, config.max_passage_characters))
         self._conditioner = Conditioner(self._engine.info.fingerprint, self._engine.encode_voice)
-        self._budget_bytes = config.budget_bytes(model)
-        memory_budget.check(self._budget_bytes, self._engine.memory_report())
-        memory_budget.enforce(self._budget_bytes, self._engine.memory_report())
+        self._memory_limit = memory_budget.MemoryLimit(config.budget_bytes(model), self._engine.memory_report)
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
@@ -135,7 +133,7 @@ class ModelServer:
 
     def check_health(self) -> None:
         """Ray calls this every few seconds and replaces a replica that raises."""
-        memory_budget.enforce(self._budget_bytes, self._engine.memory_report())
+        self._memory_limit.renew()
         if not self._engine.healthy():
             raise EngineClosedError("the engine thread is dead or stuck")
 

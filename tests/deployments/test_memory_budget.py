@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deployments import memory_budget
 from deployments.config import AppConfig
 from deployments.memory_budget import MemoryBudgetError, estimate, preflight
+from models import MemoryReport
 from models.memory_estimate import MIB, Setting
 from tests.deployments.helpers import MODELS, make_config
 
@@ -67,6 +69,28 @@ untouched = mmap.mmap(-1, 250 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 room(150)
 """
     assert run(before) == "refused\nalive True\n"
+
+
+def test_the_limit_is_put_anew_when_memory_was_touched_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[MemoryReport] = []
+
+    def do_nothing(budget_bytes: int, report: MemoryReport) -> None:
+        assert budget_bytes > report.weights
+
+    def report() -> MemoryReport:
+        reports.append(MemoryReport(**dict.fromkeys(MemoryReport.__slots__, 0)))
+        return reports[-1]
+
+    monkeypatch.setattr(memory_budget, "enforce", do_nothing)
+    limit = memory_budget.MemoryLimit(10 * 2**30, report)
+    limit.renew()
+    before = len(reports)
+    for _ in range(5):
+        limit.renew()
+    assert len(reports) == before
+    held = bytearray(b"1") * (50 * MIB)
+    limit.renew()
+    assert (len(reports), len(held)) == (before + 1, 50 * MIB)
 
 
 ENGINE = """

@@ -38,10 +38,14 @@ def test_rays_refusals_are_ours(error: Exception, told: type[SpeechError], statu
 
 
 def test_a_model_that_has_left_gives_no_report_and_is_not_woken_for_one() -> None:
+    def broadcast(method: str) -> Any:
+        assert method == "report"
+        return SimpleNamespace(results_async=results)
+
     async def results() -> Any:
         raise DeploymentUnavailableError(DeploymentID("base", "tts"))
 
     # There is nothing else that could be asked, such as `report.remote`.
-    handle: Any = SimpleNamespace(broadcast=lambda _: SimpleNamespace(results_async=results))
+    handle: Any = SimpleNamespace(broadcast=broadcast)
     with pytest.raises(ModelUnavailableError):
         asyncio.run(ServeModelClient(handle, PresenceWatch("tts")).report())

@@ -22,8 +22,8 @@ from ray.serve.handle import DeploymentResponseGenerator
 
 from deployments.app import assemble, build
 from deployments.audio_encoder import to_int16
-from deployments.launcher import RAY_SETTINGS
 from deployments.model_client import ServeModelClient
+from deployments.own_ray import SETTINGS
 from deployments.presence import PresenceWatch
 from models import GenerationError, InvalidRequestError, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine
@@ -46,7 +46,7 @@ def pcm(frames: int) -> bytes:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in ("RAY_USAGE_STATS_ENABLED", "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS"):
-        os.environ.setdefault(name, RAY_SETTINGS[name])
+        os.environ.setdefault(name, SETTINGS[name])
     port = free_port()
     ray.init(
         address="local", namespace="serve", include_dashboard=False, num_cpus=2, object_store_memory=128 * 2**20,

@@ -22,7 +22,7 @@ from tests.e2e.conftest import Server
 from tests.e2e.test_serve import SPOKEN, SYNTHESIZE, TIMEOUT, post, samples_of, status, until
 
 MODEL = "base-small-bf16"
-LONG: dict[str, Any] = {**SPOKEN, "model": MODEL, "text": "A long text, a very long text. " * 40, "seed": None}
+LONG: dict[str, Any] = {**SPOKEN, "model": MODEL, "text": "A long text, a very long text. " * 120, "seed": None}
 RECOVERY_S = 60.0  # alone on two cores it takes 5 to 6 s; the machine may be busy
 
 

@@ -108,8 +108,9 @@ A cold start is from process start to first sound with packed weights in the pag
 ## Its parts
 
 Prefill of {PREFILL_POSITIONS} positions. A talker step of one row with everything between its products: what it reads a
-second, and which share that is of the bandwidth measured in the same run. The codec decoder alone, milliseconds a
-frame of one stream: one stream by one and by twelve frames a call, four and eight streams by one frame.
+second, and which share that is of the bandwidth measured a moment before (above 100 %: the neighbours on a shared
+machine have left meanwhile). The codec decoder alone, milliseconds a frame of one stream: one stream by one and by
+twelve frames a call, four and eight streams by one frame.
 
 {_table(PART_HEADS, _part_rows())}
 

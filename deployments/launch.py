@@ -13,7 +13,7 @@ from deployments.keys import KeyRing
 from deployments.node import read_node
 from models import SpeechError
 
-RAY_BYTES = 900 * MIB  # Ray's own processes and the ingress: docs/RELIABILITY.md
+RAY_BYTES = 750 * MIB  # Ray's own processes and the ingress: docs/RELIABILITY.md
 
 
 class LaunchError(Exception):

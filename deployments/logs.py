@@ -46,7 +46,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(directory: Path, process: str, model: str | None = None) -> None:
-    """Log to `directory`/`process`.jsonl, and warnings to standard error too, which Ray shows where it was started.
+    """Log to `directory`/`process`.jsonl, and warnings to standard error too, which is in Ray's own log.
 
     A directory that cannot be written costs the file and not the process.
     """

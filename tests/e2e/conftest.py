@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+LARGE = "serve_config.large.yaml"
 START_S = 180.0
 STOP_S = 60.0
 
@@ -73,7 +75,7 @@ class Server:
         lines.put(None)
 
 
-def start_server(directory: Path, file: str = "serve_config.large.yaml", **arguments: object) -> Server:
+def start_server(directory: Path, file: str = LARGE, **arguments: object) -> Server:
     """Start a shipped configuration, changed by `arguments`, on a free port, its voices in `directory`."""
     document = yaml.safe_load((ROOT / file).read_text())
     document["http_options"]["port"] = port = free_port()
@@ -99,14 +101,21 @@ def start_server(directory: Path, file: str = "serve_config.large.yaml", **argum
     return Server(f"http://127.0.0.1:{port}", voices, config, process)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = start_server(tmp_path_factory.mktemp("server"))
+@contextmanager
+def running_server(directory: Path, file: str = LARGE, **arguments: object) -> Generator[Server]:
+    """The same, ready, and stopped at the end."""
+    started = start_server(directory, file, **arguments)
     try:
         started.wait_until_ready()
         yield started
     finally:
         started.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server")) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import yaml
 
 from deployments.config import EMBEDDED_BUDGET_MB, MIB
 from deployments.launch import RAY_BYTES
-from tests.e2e.conftest import Server, start_server
+from tests.e2e.conftest import Server, running_server, start_server
 
 BASE, DESIGN = "base-small-nf4", "voice-design-nf4"
 TEXT = "Hello, this is a test."
@@ -25,12 +25,8 @@ TIMEOUT = 120.0
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     room = RAY_BYTES // MIB + EMBEDDED_BUDGET_MB + EMBEDDED_BUDGET_MB // 2
-    started = start_server(tmp_path_factory.mktemp("small"), "serve_config.yaml", memory_mb=room)
-    try:
-        started.wait_until_ready()
+    with running_server(tmp_path_factory.mktemp("small"), "serve_config.yaml", memory_mb=room) as started:
         yield started
-    finally:
-        started.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -193,5 +193,6 @@ class PromptBuilder:
             return Prompt(prefill, padding, padding[0], len(opening) + len(reference), len(text))
         beside = torch.cat([spoken[: len(clip)], padding.expand(max(0, len(clip) - len(spoken)), -1)])
         trailing = spoken[len(clip) :] if len(spoken) > len(clip) else padding
-        shared = len(opening) + min(len(reference), len(clip))
+        # The last position is never reused: the first code is drawn from its state.
+        shared = len(opening) + min(len(reference), len(clip) - 1)
         return Prompt(torch.cat([opening, beside + clip]), trailing, padding[0], shared, len(text))

@@ -32,7 +32,7 @@ from models.runner import FrameStep, Runner
 from models.scheduler import ChunkPolicy
 from models.sequence import Sequence
 from models.types import Codes, Samples, SpeechEvent
-from tests.models.engine_client import TEXTS, Recorder, becomes_idle, speech_request
+from tests.models.engine_client import TEXTS, Recorder, becomes_idle, some_voice, speech_request
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,15 @@ def test_a_drawn_seed_is_reported_and_can_be_used_again(engine: SpeechEngine) ->
     assert stream.finished.seed == stream.seed
     again = engine.synthesize(replace(request, sampling=Sampling(seed=stream.seed)))
     np.testing.assert_allclose(again, first, atol=1e-5)
+
+
+def test_a_clip_with_more_text_than_frames_speaks_again_as_it_did_before(engine: SpeechEngine) -> None:
+    """Beside such a clip no position of the prompt depends on what is to be spoken."""
+    voice = replace(some_voice(engine, 1), reference_text="Far too much for a clip of two seconds to say. " * 4)
+    request = replace(speech_request(engine, 1), voice=voice, text_at_once=False)
+    first = engine.generate_codes(request)
+    engine.generate_codes(replace(request, text="Another text."))
+    np.testing.assert_array_equal(engine.generate_codes(request), first)
 
 
 def test_a_late_short_request_does_not_wait_for_a_long_one(engine: SpeechEngine) -> None:

@@ -79,5 +79,5 @@ class ServeModelClient:
     async def report(self) -> ModelReport:
         """Never queued: a request that waits would wake a model that has just left."""
         with _without_ray():
-            [report] = await self._handle.broadcast("report").results_async()
+            [report, *_] = await self._handle.broadcast("report").results_async()  # of two while one takes over
         return report

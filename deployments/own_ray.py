@@ -27,6 +27,8 @@ SETTINGS = {
     "RAY_task_events_report_interval_ms": "0",  # for the dashboard
     "RAY_enable_metrics_collection": "0",  # Ray's; ours are at /metrics
     "RAY_event_stats": "0",
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",  # the agent of the dashboard, for it too
+    "SCAN_EVENT_DIR_INTERVAL_SECONDS": "60",
 }
 
 

@@ -19,7 +19,7 @@ SETTINGS = {
     "RAY_AUTH_MODE": "token",  # said here, so that Ray need not warn that it is so
     "RAY_num_workers_soft_limit": "0",  # idle workers end: replicas get processes of their own anyway
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there
-    # What a server that nobody asks does all day: 14 % of a core with Ray's own periods, two fifths less with these.
+    # What a server that nobody asks does all day: two fifths less than with Ray's own periods (docs/RELIABILITY.md).
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",
     "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",

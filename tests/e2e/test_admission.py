@@ -70,10 +70,10 @@ def test_too_much_at_once_is_refused_at_once_and_nobody_is_forgotten(server: Ser
 
 
 def test_batch_work_gives_way_and_says_the_same(server: Server) -> None:
-    body = {**LONG, "text": LONG["text"][:300], "priority": "batch"}
+    body = {**LONG, "text": LONG["text"][:600], "priority": "batch"}
     alone = post(server, SYNTHESIZE, {**body, "seed": 1}).content
-    with ThreadPoolExecutor(8) as pool:
-        batch = [pool.submit(post, server, SYNTHESIZE, {**body, "seed": seed}) for seed in range(6)]
+    with ThreadPoolExecutor(12) as pool:
+        batch = [pool.submit(post, server, SYNTHESIZE, {**body, "seed": seed}) for seed in range(12)]
         until(lambda: status(server)[0]["slots_used"] == 4)
         interactive = [post(server, SYNTHESIZE, {**body, "text": "Now.", "priority": "interactive"}) for _ in range(5)]
         answers = [request.result() for request in batch]

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import socket
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import pytest
 
 from benchmarks.processes import MIB, bytes_by_name, process_tree, usages
 from tests.deployments.helpers import make_clip, tree
+from tests.e2e.asked import Asked
 from tests.e2e.conftest import Server
 from tests.e2e.test_serve import SPOKEN, SYNTHESIZE, TIMEOUT, post, samples_of, status, until
 
@@ -26,40 +26,14 @@ LONG: dict[str, Any] = {**SPOKEN, "model": MODEL, "text": "A long text, a very l
 RECOVERY_S = 60.0  # alone on two cores it takes 5 to 6 s; the machine may be busy
 
 
-class Asked(threading.Thread):
-    """A request on its way: its answer, or the way it broke."""
-
-    def __init__(self, server: Server, body: dict[str, Any]) -> None:
-        super().__init__(daemon=True)
-        self._server = server
-        self._body = body
-        self.received = 0
-        self.answer: httpx.Response | None = None
-        self.broken: httpx.HTTPError | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            with httpx.stream("POST", self._server.url + SYNTHESIZE, json=self._body, timeout=TIMEOUT) as answer:
-                for piece in answer.iter_raw():
-                    self.received += len(piece)
-                self.answer = answer
-        except httpx.HTTPError as error:
-            self.broken = error
-
-    def ended(self) -> "Asked":
-        self.join(TIMEOUT)
-        assert not self.is_alive(), "it hangs"
-        return self
-
-
 @pytest.fixture
 def asked(server: Server) -> Iterator[tuple[Asked, Asked, Asked]]:
     """A whole file and a stream from one model, both begun, and a whole file from another."""
     whole = Asked(server, LONG)
     stream = Asked(server, {**LONG, "stream": True})
     other = Asked(server, {**SPOKEN, "model": "base-small-fp32", "text": SPOKEN["text"] * 5})
-    until(lambda: stream.received > 0 and slots_used(server) == 2)
+    assert stream.begun.wait(TIMEOUT)  # the first one was asked before it, and is as long
+    assert whole.is_alive()
     yield whole, stream, other
     until(lambda: slots_used(server) == 0, 2 * TIMEOUT)
 

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import wave
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import openai
 import pytest
 
 from tests.deployments.helpers import make_clip, refused_at_once, tree
+from tests.e2e.asked import Asked
 from tests.e2e.conftest import ROOT, Server
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
@@ -197,12 +197,9 @@ def test_deployment_handles_speak_from_another_process() -> None:
 
 def test_ctrl_c_finishes_what_runs_and_exits_0(server: Server) -> None:
     """Last in the file: afterwards there is no server."""
-    answers: list[httpx.Response] = []
-    body = {**SPOKEN, "text": "A long text, a very long text. " * 60}
-    client = threading.Thread(target=lambda: answers.append(post(server, SYNTHESIZE, body)))
-    client.start()
-    until(lambda: bool(answers) or any(model["slots_used"] for model in status(server)))
+    body = {**SPOKEN, "text": "A long text, a very long text. " * 120}
+    whole, stream = Asked(server, body), Asked(server, {**body, "stream": True})
+    assert stream.begun.wait(TIMEOUT)  # the other one is at work beside it
     assert server.stop() == 0
-    client.join()
-    assert answers[0].status_code == 200
-    samples_of(answers[0].content)
+    assert (whole.status(), stream.status()) == (200, 200)
+    samples_of(whole.heard)

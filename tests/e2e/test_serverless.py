@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +13,13 @@ import yaml
 
 from deployments.config import EMBEDDED_BUDGET_MB, MIB
 from deployments.launch import RAY_BYTES
+from tests.e2e.asked import TIMEOUT, Asked
 from tests.e2e.conftest import Server, running_server, start_server
 
 BASE, DESIGN = "base-small-nf4", "voice-design-nf4"
 TEXT = "Hello, this is a test."
 LONG = "A long text, a very long text. " * 60
-TIMEOUT = 120.0
+SPEECH = {"text": LONG, "voice": "narrator_cloned", "seed": 1, "format": "pcm"}
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +43,6 @@ def states(server: Server) -> dict[str, str]:
 def clone(server: Server, text: str = TEXT, **fields: Any) -> httpx.Response:
     body = {"text": text, "voice": "narrator_cloned", "seed": 1, **fields}
     return httpx.post(f"{server.url}/api/v1/tts/synthesize", json=body, timeout=TIMEOUT)
-
-
-class Listener(threading.Thread):
-    """A client of a stream, which says when speech has begun."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__()
-        self._url = f"{server.url}/api/v1/tts/synthesize"
-        self.begun = threading.Event()
-        self.heard = b""
-
-    def run(self) -> None:
-        body = {"text": LONG, "voice": "narrator_cloned", "seed": 1, "format": "pcm", "stream": True}
-        with httpx.stream("POST", self._url, json=body, timeout=TIMEOUT) as answer:
-            for piece in answer.iter_raw():
-                self.begun.set()
-                self.heard += piece
 
 
 def design(server: Server) -> httpx.Response:
@@ -111,12 +94,8 @@ def test_design_follows_clone_follows_design(small: Server) -> None:
 def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None:
     """What runs, streams and comes while models are replaced is answered in full."""
     expected = clone(small, LONG, format="pcm")
-    answers: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: answers.append(clone(small, LONG, format="pcm")))
-    listener = Listener(small)
-    asking.start()
-    listener.start()
-    assert listener.begun.wait(TIMEOUT)
+    whole, stream = Asked(small, SPEECH), Asked(small, {**SPEECH, "stream": True})
+    assert stream.begun.wait(TIMEOUT)
     document = yaml.safe_load(small.config.read_text())
     document["applications"][0]["args"]["max_text_characters"] = 3000
     document["applications"][0]["args"]["models"][0]["slots"] = 3
@@ -124,20 +103,17 @@ def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None
     os.kill(small.process.pid, signal.SIGUSR1)
     until(lambda: clone(small, "a" * 3500).status_code == 400, TIMEOUT)
     assert clone(small).status_code == 200
-    asking.join()
-    listener.join()
-    assert [answer.status_code for answer in answers] == [200]
-    assert answers[0].content == listener.heard == expected.content
+    assert (whole.status(), stream.status()) == (200, 200)
+    assert whole.heard == stream.heard == expected.content
 
 
 def test_sigterm_finishes_a_stream_and_exits_0(small: Server) -> None:
     expected = clone(small, LONG, format="pcm").content
-    listener = Listener(small)
-    listener.start()
-    assert listener.begun.wait(TIMEOUT)
+    stream = Asked(small, {**SPEECH, "stream": True})
+    assert stream.begun.wait(TIMEOUT)
     assert small.stop() == 0
-    listener.join()
-    assert listener.heard == expected
+    assert stream.status() == 200
+    assert stream.heard == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

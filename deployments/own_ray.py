@@ -55,7 +55,7 @@ def start(directory: Path, memory_bytes: int) -> str:
 
 
 def _dismiss_helpers() -> None:
-    """End three processes that Ray starts whatever it is told, 170 MiB and a tenth of all that is done while nobody
+    """End three processes that Ray starts whatever it is told, 170 MiB and 1.5 % of a core while nobody
     asks: one looks for machines to rent, one copies logs to this terminal, one shows a dashboard that is off."""
     from ray._private import worker
 

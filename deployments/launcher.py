@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from pathlib import Path
 from deployments import own_ray
 from deployments.config import APP_NAME, EMBEDDED_NOTICE
 from deployments.launch import Launch, LaunchError, check_memory, read_launch
-from deployments.session import RELOAD_SIGNAL, SIGNALS, run_in_own_session
+from deployments.session import RELOAD_SIGNAL, run_in_own_session
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 POLL_S = 0.5
@@ -136,13 +135,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LaunchError as error:
         say(str(error))
         return 1
-    return run_in_own_session(lambda: run(launch))
-
-
-def run(launch: Launch) -> int:
-    """Start, wait for a signal, stop; returns the exit status."""
     stopping, reloading = threading.Event(), threading.Event()
-    listen_to_signals(stopping, reloading)
+    return run_in_own_session(
+        lambda: run(launch, stopping, reloading),
+        lambda number: (reloading if number == RELOAD_SIGNAL else stopping).set(),
+    )
+
+
+def run(launch: Launch, stopping: threading.Event, reloading: threading.Event) -> int:
+    """Start, serve until it is time to stop, stop; returns the exit status."""
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="qwen3-tts-"))  # where only we may look in
     say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
@@ -150,7 +151,6 @@ def run(launch: Launch) -> int:
         say(EMBEDDED_NOTICE)
     try:
         ray_address = start(launch, directory)
-        listen_to_signals(stopping, reloading)  # again: Ray sets handlers of its own
         if wait_until_ready(launch, stopping):
             say(f"up after {time.monotonic() - began:.0f} s")
             print(greeting(launch, ray_address), flush=True)
@@ -161,9 +161,6 @@ def run(launch: Launch) -> int:
     except LaunchError as error:
         say(f"{error} (Ray's logs: {directory}/ray/session_latest/logs)")
         return 1
-    except SystemExit as error:
-        if error.code != signal.SIGTERM:  # so ends Ray's handler, which stands while Ray starts
-            raise
     finally:
         say("stopping: finishing what is running")
         stop(max(model.drain_s for model in launch.config.models) + STOP_S)
@@ -183,13 +180,6 @@ def reload(launch: Launch) -> Launch:
     say(f"deploying {new.path} again: what runs is finished")
     deploy(new)
     return new
-
-
-def listen_to_signals(stopping: threading.Event, reloading: threading.Event) -> None:
-    """From here on a signal only says that it is time to stop, or to read the deployment file again."""
-    for number in SIGNALS:
-        event = reloading if number == RELOAD_SIGNAL else stopping
-        signal.signal(number, lambda _number, _frame, event=event: event.set())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +63,42 @@ def test_what_is_no_deployment_file_is_an_error(tmp_path: Path, changes: dict[st
 
 
 SESSION_PROGRAM = """
-import os, signal, sys
+import os, queue, signal, sys
 from deployments.session import run_in_own_session
 
+heard = queue.SimpleQueue()
+
 def act():
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ray does
     print("session", os.getsid(0) == os.getpid(), flush=True)
-    number = signal.sigwait({signal.SIGTERM})
-    print("heard", int(number), flush=True)
+    print("heard", heard.get(), flush=True)
     return 7
 
-sys.exit(run_in_own_session(act))
+sys.exit(run_in_own_session(act, heard.put))
 """
 
 
-def test_signals_to_the_group_arrive_once_and_the_status_comes_back() -> None:
+@pytest.fixture
+def session() -> "Iterator[subprocess.Popen[str]]":
     process = subprocess.Popen(
         [sys.executable, "-c", SESSION_PROGRAM], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "session True\n"
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.stdout.read() == "heard 15\n"
-    assert process.wait(10) == 7
+    yield process
+    process.stdout.close()
+    process.kill()
+    process.wait(10)
+
+
+def test_signals_to_the_group_arrive_once_and_the_status_comes_back(session: "subprocess.Popen[str]") -> None:
+    assert session.stdout is not None
+    os.killpg(session.pid, signal.SIGINT)
+    assert session.stdout.read() == "heard 2\n"
+    assert session.wait(10) == 7
+
+
+def test_whoever_kills_the_parent_outright_is_heard_as_a_signal_to_stop(session: "subprocess.Popen[str]") -> None:
+    assert session.stdout is not None
+    session.kill()
+    assert session.stdout.read() == "heard 15\n"

@@ -49,15 +49,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The teacher's part: a clip of its voice with its text, and sentences."""
+    """The teacher's part: a clip of its voice, and sentences."""
 
     clip: Samples  # 24 kHz
-    clip_text: str
     sentences: list[Sentence]
 
     def voice(self, engine: SpeechEngine) -> VoicePrompt:
         """The teacher as an engine hears it."""
-        return engine.encode_voice(self.clip, SAMPLE_RATE, self.clip_text)
+        return engine.encode_voice(self.clip, SAMPLE_RATE, None)
 
     def save(self, path: Path) -> None:
         """Compressed."""
@@ -65,7 +64,7 @@ class Readings:
         np.savez_compressed(
             path,
             clip=(self.clip * 32767).astype(np.int16),
-            texts=np.array([self.clip_text, *(one.text for one in self.sentences)]),
+            texts=np.array([one.text for one in self.sentences]),
             features=np.concatenate(features).astype(np.float16),
             feature_ends=np.cumsum([len(one) for one in features]),
             codes=np.concatenate(codes).astype(np.int16),
@@ -78,13 +77,9 @@ class Readings:
         with np.load(path) as file:
             features = np.split(file["features"].astype(np.float32), file["feature_ends"][:-1])
             codes = np.split(file["codes"].astype(np.int64), file["code_ends"][:-1])
-            clip_text, *texts = map(str, file["texts"])
             clip = file["clip"].astype(np.float32) / 32767
-        return cls(
-            clip,
-            clip_text,
-            [Sentence(*one) for one in zip(texts, features, codes, strict=True)],
-        )
+            texts = map(str, file["texts"])
+            return cls(clip, [Sentence(*one) for one in zip(texts, features, codes, strict=True)])
 
 
 def readings(engine: SpeechEngine, voice: VoicePrompt, sentences: Sequence[Sentence]) -> Summary:

@@ -102,6 +102,8 @@ class Architecture:
     dialects: dict[str, str]  # speaker -> dialect it speaks
     sample_rate: int
     samples_per_frame: int
+    text_at_once: bool  # unless a request says otherwise; text trails where not
+    in_context: bool  # clones may continue a clip with its text; speaker embeddings alone where not
 
     @property
     def spoken_languages(self) -> tuple[str, ...]:
@@ -161,6 +163,12 @@ def _names(section: ConfigSection, key: str) -> dict[str, Any]:
     return {name.lower(): value for name, value in table.items()}
 
 
+def _mode(config: ConfigSection, name: str, default: bool) -> bool:
+    """What a checkpoint says of the modes it was trained for, named as upstream's parameters; published ones know all
+    modes and say nothing."""
+    return config.get(name, bool) if name in config.values else default
+
+
 def read_architecture(directory: Path) -> Architecture:
     """The architecture of the checkpoint in `directory` (published on-disk format).
 
@@ -200,4 +208,6 @@ def read_architecture(directory: Path) -> Architecture:
         dialects={name: dialect for name, dialect in _names(talker, "spk_is_dialect").items() if dialect},
         sample_rate=speech_tokenizer.get("output_sample_rate", int),
         samples_per_frame=speech_tokenizer.get("decode_upsample_rate", int),
+        text_at_once=_mode(config, "non_streaming_mode", config.values["tts_model_type"] != "base"),
+        in_context=not _mode(config, "x_vector_only_mode", False),
     )

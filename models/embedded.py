@@ -9,11 +9,12 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.architecture import Kind, read_architecture
@@ -51,16 +52,17 @@ def _version(kind: Kind) -> str:
     return digest.hexdigest()[:12]
 
 
-def _whole(tensor: Tensor, rows: int) -> Tensor:
-    """Rows that are never used are not shipped: zeros in the published layout."""
-    return torch.cat((tensor, tensor.new_zeros(rows - len(tensor), *tensor.shape[1:])))
+def filled(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """With the zeros at the ends of its dimensions, which are not shipped."""
+    missing = [size for now, size in zip(tensor.shape, shape, strict=True) for size in (size - now, 0)]
+    return F.pad(tensor, missing[::-1])
 
 
 def _rewrite(source: TensorFile, target: Path, shapes: Inventory, dtype: torch.dtype) -> None:
     """The tensors of `shapes`, whole and in another precision; floating point ones alone change theirs."""
     with SafetensorsWriter(target, 100 + sum(len(name) + 120 for name in shapes)) as file:
         for name, shape in shapes.items():
-            tensor = _whole(source.tensor(name), shape[0])
+            tensor = filled(source.tensor(name), shape)
             file.add(name, tensor.to(dtype) if tensor.is_floating_point() else tensor)
 
 

@@ -111,7 +111,7 @@ class PromptBuilder:
         return self._at_once(opening, text) if at_once else self._trailing(opening, text)
 
     def _is_at_once(self, request: SynthesisRequest) -> bool:
-        return self._architecture.kind != "base" if request.text_at_once is None else request.text_at_once
+        return self._architecture.text_at_once if request.text_at_once is None else request.text_at_once
 
     def _text_ids(self, request: SynthesisRequest) -> list[int]:
         return self._tokenizer.encode(f"<|im_start|>assistant\n{request.text}<|im_end|>\n<|im_start|>assistant\n")

@@ -113,8 +113,8 @@ class SynthesisRequest:
     """One utterance to speak.
 
     Exactly one way of choosing the voice: `voice` (Base), `description` (VoiceDesign) or `speaker` (CustomVoice,
-    where `description` may add a style). `text_at_once` None takes upstream's default for the mode (its
-    `non_streaming_mode`): trailing text for clones, all at once for the others.
+    where `description` may add a style). `text_at_once` None takes the checkpoint's default, and where it
+    has none upstream's for the mode (its `non_streaming_mode`): trailing text for clones, all at once for the others.
     """
 
     text: str

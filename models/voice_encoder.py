@@ -51,20 +51,22 @@ class VoiceEncoder:
         if checkpoint.architecture.kind != "base":
             raise InvalidRequestError("model", f"a {checkpoint.architecture.kind} model cannot clone voices")
         checkpoint.check(needs_encoder=True)
+        self._in_context = checkpoint.architecture.in_context
         self._speaker = read_speaker_encoder(checkpoint.path)
         self._codec = read_codec_encoder(checkpoint.path)
         self._speaker_encoder = SpeakerEncoder(self._speaker, checkpoint.model.tensor)
         self._codec_encoder = CodecEncoder(self._codec, checkpoint.speech_tokenizer.tensor)
 
     def encode(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
-        """Mono samples [samples] of any rate, and their transcript; without one the voice is an x-vector clone.
+        """Mono samples [samples] of any rate, and their transcript; without one, or where the
+        checkpoint does not clone in context, the voice is an x-vector clone.
 
         Equals upstream's `create_voice_clone_prompt` in float32. Raises InvalidRequestError.
         """
         _check(samples, sample_rate, text)
         samples = samples.astype(np.float32)
         embedding = self._embedding(_resample(samples, sample_rate, self._speaker.sample_rate))
-        if text is None:
+        if text is None or not self._in_context:
             return VoicePrompt(embedding)
         return VoicePrompt(embedding, self._codes(_resample(samples, sample_rate, self._codec.sample_rate)), text)
 

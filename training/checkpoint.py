@@ -10,10 +10,10 @@ from torch import nn
 class Checkpoint:
     """One file, replaced whole."""
 
-    def __init__(self, path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, path: Path, network: nn.Module, *optimizers: torch.optim.Optimizer) -> None:
         self._path = path
         self._network = network
-        self._optimizer = optimizer
+        self._optimizers = optimizers
 
     def load(self) -> int:
         """Steps done; 0 when there is no file."""
@@ -21,12 +21,13 @@ class Checkpoint:
             return 0
         state: dict[str, Any] = torch.load(self._path, weights_only=True)
         self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         return state["steps"]
 
     def save(self, steps: int) -> None:
         """After `steps` steps."""
         fresh = self._path.with_suffix(".new")
-        state = {"network": self._network.state_dict(), "optimizer": self._optimizer.state_dict(), "steps": steps}
-        torch.save(state, fresh)
+        optimizers = [one.state_dict() for one in self._optimizers]
+        torch.save({"network": self._network.state_dict(), "optimizers": optimizers, "steps": steps}, fresh)
         fresh.replace(self._path)

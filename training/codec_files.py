@@ -7,21 +7,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.encoder_architecture import CodecEncoderDimensions
 from models.safetensors_writer import SafetensorsWriter
 from models.synthetic import configuration
 from models.synthetic.shapes import TINY
+from models.tensor_inventory import codec_encoder_tensors
 from training.codec_shape import DECODER, ENCODER
 from training.decoder_network import DecoderNetwork
-from training.encoder_network import EncoderNetwork
 from training.quantizer import Quantizer
 from training.work import SEED, Work, work_of, work_parser
 
 
-def _trained(network: DecoderNetwork | EncoderNetwork, path: Path) -> dict[str, Tensor]:
-    """The network's tensors as last trained, or untrained when it has not been."""
-    if path.exists():
-        network.load_state_dict(torch.load(path, weights_only=True)["network"])
-    return network.published()
+def _nothing(shape: CodecEncoderDimensions) -> dict[str, Tensor]:
+    """An encoder that hears nothing; the usage of its entries divides, so it is not zero."""
+    return {
+        name: (torch.ones if name.endswith("cluster_usage") else torch.zeros)(size)
+        for name, size in codec_encoder_tensors(shape).items()
+    }
 
 
 def write_codec(directory: Path, tensors: dict[str, Tensor]) -> None:
@@ -44,11 +46,11 @@ def write_codec(directory: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def export(work: Work) -> None:
-    """Write what the checkpoints hold."""
-    quantizer = Quantizer.load(work.quantizer)
-    tensors = _trained(DecoderNetwork(DECODER, quantizer, SEED), work.checkpoints / "decoder.pt")
-    tensors |= _trained(EncoderNetwork(ENCODER, quantizer, SEED), work.checkpoints / "encoder.pt")
-    write_codec(work.speech_tokenizer, tensors)
+    """Write what the checkpoint holds."""
+    network = DecoderNetwork(DECODER, Quantizer.load(work.quantizer), SEED)
+    state = torch.load(work.checkpoints / "decoder.pt", weights_only=True)
+    network.load_state_dict(state["network"])
+    write_codec(work.speech_tokenizer, network.published() | _nothing(ENCODER))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ DECODER = replace(
     code_groups=GROUPS,
     codebook_size=CODEBOOK,
     codebook_dim=2 * WIDTH,
-    latent=128,
+    latent=256,
     decoder=256,
-    upsample_rates=(6, 5, 4, 4),
+    upsampling_ratios=(2, 4),
+    upsample_rates=(5, 4, 4, 3),
     layers=2,
     hidden=192,
     intermediate=512,
@@ -22,19 +23,5 @@ DECODER = replace(
     window=24,
 )
 
-ENCODER = replace(
-    TINY.codec_encoder,
-    filters=16,
-    ratios=(8, 6, 5, 4),
-    hidden=128,
-    intermediate=256,
-    layers=2,
-    heads=4,
-    kv_heads=4,
-    head_dim=32,
-    quantizers=GROUPS,
-    code_groups=GROUPS,
-    codebook_size=CODEBOOK,
-    codebook_dim=WIDTH,
-    quantizer_dim=WIDTH,
-)
+# Nothing is cloned in context, so nothing encodes clips: an encoder has to be there, but it holds nothing.
+ENCODER = replace(TINY.codec_encoder, quantizers=GROUPS, code_groups=GROUPS, codebook_size=CODEBOOK)

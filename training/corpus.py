@@ -4,17 +4,19 @@ import json
 import random
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from models.types import Codes
 from training.pitch import median_pitch
 from training.sentences import sentence_pool
-from training.teacher import Role, Samples, Teacher, random_teacher, speak
-from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME, SEED, Work, work_of, work_parser
+from training.teacher import Role, Samples, Spoken, Teacher, random_teacher, say
+from training.work import SAMPLE_RATE, SEED, Work, work_of, work_parser
 
 Split = Literal["train", "valid", "held_out"]
 
@@ -26,7 +28,7 @@ _STEP = 500  # utterances between two reports
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One line of the manifest. `offset` and `samples` count int16 samples, `frame_offset` and `frames` codes."""
+    """One line of the manifest. `offset` and `samples` count int16 samples."""
 
     id: int
     text: str
@@ -39,20 +41,23 @@ class Utterance:
     pitch: int
     speed: int
     median_pitch: float  # hertz
-    words_per_minute: float
+    words: list[tuple[int, float]]  # the place in the text where each starts, and the second
+    end: float  # second at which the last word has been said
     offset: int
     samples: int
-    frame_offset: int
-    frames: int
 
 
 class Corpus:
-    """What was spoken, to be read."""
+    """What was spoken, to be read: all of it, and the codes of it once there are any."""
 
     def __init__(self, work: Work) -> None:
         lines = work.manifest.read_text(encoding="utf-8").splitlines()
         self.utterances = [Utterance(**json.loads(line)) for line in lines]
         self._audio: npt.NDArray[np.int16] = np.memmap(work.audio, dtype=np.int16, mode="r")
+        if work.codes.exists():
+            offsets = np.load(work.code_offsets).tolist()
+            self._places = {one.id: place for one, place in zip(self.utterances, pairwise(offsets), strict=True)}
+            self._codes: Codes = np.load(work.codes, mmap_mode="r")
 
     def split(self, split: Split, role: Role | None = None) -> list[Utterance]:
         """The utterances of a split, of one role or of all."""
@@ -62,6 +67,20 @@ class Corpus:
         """-1..1."""
         part = self._audio[utterance.offset : utterance.offset + utterance.samples]
         return (part / 32768).astype(np.float32)
+
+    def spoken(self, utterance: Utterance) -> Spoken:
+        """As the teacher said it."""
+        return Spoken(self.samples(utterance), utterance.words, utterance.end)
+
+    def codes(self, utterance: Utterance) -> Codes:
+        """int64 [frames, groups], at the pace of the text."""
+        first, end = self._places[utterance.id]
+        return self._codes[first:end].astype(np.int64)
+
+    def frames(self, utterance: Utterance) -> int:
+        """Of its codes."""
+        first, end = self._places[utterance.id]
+        return end - first
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +107,11 @@ def _orders(sentences: list[str], seed: int) -> Iterator[_Order]:
         yield _Order(text, random_teacher(role, generator), role, "train")
 
 
-def _carried_out(order: _Order) -> Samples:
-    return speak(order.text, order.teacher)
+def _carried_out(order: _Order) -> Spoken:
+    return say(order.text, order.teacher)
 
 
-def _utterance(number: int, order: _Order, samples: Samples, offset: int) -> Utterance:
+def _utterance(number: int, order: _Order, spoken: Spoken, offset: int) -> Utterance:
     teacher = order.teacher
     return Utterance(
         id=number,
@@ -105,12 +124,11 @@ def _utterance(number: int, order: _Order, samples: Samples, offset: int) -> Utt
         sex=teacher.sex,
         pitch=teacher.pitch,
         speed=teacher.speed,
-        median_pitch=round(median_pitch(samples, SAMPLE_RATE), 1),
-        words_per_minute=round(60 * len(order.text.split()) * SAMPLE_RATE / len(samples), 1),
+        median_pitch=round(median_pitch(spoken.samples, SAMPLE_RATE), 1),
+        words=[(place, round(second, 3)) for place, second in spoken.words],
+        end=round(spoken.end, 3),
         offset=offset,
-        samples=len(samples),
-        frame_offset=offset // SAMPLES_PER_FRAME,
-        frames=len(samples) // SAMPLES_PER_FRAME,
+        samples=len(spoken.samples),
     )
 
 
@@ -130,19 +148,18 @@ def build(work: Work, sentences: int, seed: int) -> None:
     with (
         work.manifest.open("a", encoding="utf-8") as manifest,
         work.audio.open("r+b" if work.audio.exists() else "w+b") as audio,
-        ThreadPoolExecutor(2) as pool,
+        ProcessPoolExecutor(2) as pool,
     ):
         audio.seek(2 * offset)
         for start in range(first, len(orders), _STEP):
             part = orders[start : start + _STEP]
-            spoken = pool.map(_carried_out, part)
-            for number, (order, samples) in enumerate(zip(part, spoken, strict=True), start):
-                if not _SECONDS[0] <= len(samples) / SAMPLE_RATE <= _SECONDS[1]:
+            spoken = pool.map(_carried_out, part, chunksize=10)
+            for number, (order, one) in enumerate(zip(part, spoken, strict=True), start):
+                if not _SECONDS[0] <= len(one.samples) / SAMPLE_RATE <= _SECONDS[1] or not one.words:
                     continue
-                line = _utterance(number, order, samples, offset)
-                audio.write((samples * 32767).astype("<i2").tobytes())
-                manifest.write(json.dumps(asdict(line)) + "\n")
-                offset += len(samples)
+                audio.write((one.samples * 32767).astype("<i2").tobytes())
+                manifest.write(json.dumps(asdict(_utterance(number, order, one, offset))) + "\n")
+                offset += len(one.samples)
             audio.flush()
             manifest.flush()
             sys.stdout.write(f"{start + len(part)}/{len(orders)} sentences, {offset / SAMPLE_RATE / 3600:.2f} h\n")
@@ -151,7 +168,7 @@ def build(work: Work, sentences: int, seed: int) -> None:
 def main() -> None:
     """The command line."""
     parser = work_parser("Let espeak-ng speak the corpus")
-    parser.add_argument("--sentences", type=int, default=22000)
+    parser.add_argument("--sentences", type=int, default=16000)
     arguments = parser.parse_args()
     build(work_of(arguments), arguments.sentences, SEED)
 

@@ -1,16 +1,26 @@
-"""The codec decoder as a network to train, its parameters named and shaped as in the published format."""
+"""The codec decoder as a network to train, its parameters named and shaped as in the published format.
+
+Trained is what comes before samples: ten milliseconds a step, from which samples are read off linearly. The
+upsampling blocks of the published architecture then only sort these samples into place (`published`), so that making a
+waveform costs nothing while training.
+"""
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architecture import CodecDecoderDimensions
-from models.codec_layers import DecoderBlock
 from models.codec_transformer import CodecTransformer
 from models.tensor_inventory import codec_decoder_tensors
-from training.fast_layers import convolve, snake, upsample
+from training.fast_layers import convolve, upsample
 from training.initial import initial
 from training.quantizer import Quantizer
+
+_BLOCKS = "decoder.decoder."
+_STRAIGHT = 8.0  # logarithm of what divides a snake's bend: samples pass it as they are
+_SOFT = 1e-3  # deviation of the reading at the start
 
 
 class DecoderNetwork(nn.Module):
@@ -19,15 +29,17 @@ class DecoderNetwork(nn.Module):
     def __init__(self, dimensions: CodecDecoderDimensions, quantizer: Quantizer, seed: int) -> None:
         super().__init__()
         self.dimensions = dimensions
-        self.precision = torch.bfloat16  # of the activations from the first upsampling on
-        self.lean = False  # leave out snakes and residual units, which at the start do nothing
         generator = torch.Generator().manual_seed(seed)
         tensors = codec_decoder_tensors(dimensions)
-        self._names = {name: name.replace(".", "/") for name in tensors if ".vq." not in name}
+        fixed = {name for name in tensors if name.startswith(_BLOCKS)}
+        self._fixed = {name: initial(name, tensors[name], generator) for name in sorted(fixed)}
+        self._names = {name: name.replace(".", "/") for name in tensors if ".vq." not in name and name not in fixed}
         self.weights = nn.ParameterDict(
             {key: nn.Parameter(initial(name, tensors[name], generator)) for name, key in self._names.items()}
         )
         self.tables = nn.ParameterList(nn.Parameter(table.clone()) for table in quantizer.tables)
+        self.reading = nn.Linear(dimensions.latent, math.prod(dimensions.upsample_rates))  # samples of a step
+        nn.init.normal_(self.reading.weight, 0.0, _SOFT)
         self._even_out()
 
     def _even_out(self) -> None:
@@ -35,6 +47,7 @@ class DecoderNetwork(nn.Module):
         with torch.no_grad():
             for part, tables in (("first", self.tables[:1]), ("rest", self.tables[1:])):
                 size = torch.stack([table.std(0) for table in tables]).square().sum(0).sqrt()
+                size = torch.where(size > 0, size, 1.0)
                 self.weight(f"decoder.quantizer.rvq_{part}.output_proj.weight").div_(size[None, :, None])
 
     def weight(self, name: str) -> Tensor:
@@ -42,28 +55,35 @@ class DecoderNetwork(nn.Module):
         return self.weights[self._names[name]]
 
     def published(self) -> dict[str, Tensor]:
-        """All tensors of the published format."""
-        tensors = {name: self.weight(name).detach() for name in self._names}
+        """All tensors of the published format: the first convolution reads all samples of a step off it, one a channel,
+        and each block hands them on to the parts of the step that they belong to. Channels left over are not heard."""
+        tensors = {name: self.weight(name).detach() for name in self._names} | {
+            name: tensor.clone() for name, tensor in self._fixed.items()
+        }
         for group, table in enumerate(self.tables):
             part, layer = ("first", 0) if group == 0 else ("rest", group - 1)
             book = f"decoder.quantizer.rvq_{part}.vq.layers.{layer}._codebook"
             tensors |= {f"{book}.embedding_sum": table.detach(), f"{book}.cluster_usage": torch.ones(len(table))}
+        for name in self._fixed:
+            if name.endswith("beta"):
+                tensors[name].fill_(_STRAIGHT)
+        rates, count = self.dimensions.upsample_rates, self.reading.out_features
+        _read(tensors, f"{_BLOCKS}0.conv", self.reading.weight.detach(), self.reading.bias.detach())
+        for number, ratio in enumerate(rates, start=1):
+            kernel = tensors[f"{_BLOCKS}{number}.block.1.conv.weight"]  # [in, out, 2 * ratio]
+            place = torch.arange(count)
+            count //= ratio
+            kernel[:, :count] = 0
+            kernel[place, place % count, place // count] = 1
+        _read(tensors, f"{_BLOCKS}{len(rates) + 2}.conv", torch.ones(1, 1), torch.zeros(1))
         return tensors
 
     def forward(self, codes: Tensor, context: int = 0) -> Tensor:
         """Samples of the frames after the first `context` ones, which only the transformer sees."""
-        x = self.latents(codes)[:, context:].to(self.precision)
+        x = self.latents(codes)[:, context:]
         for number, ratio in enumerate(self.dimensions.upsampling_ratios):
             x = self._upsampling(x, f"decoder.upsample.{number}", ratio)
-        return self.waveform(self._convolve(x, "decoder.decoder.0.conv"))
-
-    def waveform(self, x: Tensor) -> Tensor:
-        """What comes after the first convolution [batch, steps, decoder] -> samples [batch, samples]."""
-        rates = self.dimensions.upsample_rates
-        for number, rate in enumerate(rates, start=1):
-            x = self._block(x, f"decoder.decoder.{number}.block", rate)
-        x = self._snake(x, f"decoder.decoder.{len(rates) + 1}").float()
-        return self._convolve(x, f"decoder.decoder.{len(rates) + 2}.conv")[..., 0]
+        return self.reading(x.float()).flatten(1)
 
     def latents(self, codes: Tensor) -> Tensor:
         """Codes -> float32 [batch, frames, latent]."""
@@ -79,9 +99,6 @@ class DecoderNetwork(nn.Module):
     def _convolve(self, x: Tensor, name: str, dilation: int = 1, groups: int = 1) -> Tensor:
         return convolve(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), dilation, groups=groups)
 
-    def _snake(self, x: Tensor, name: str) -> Tensor:
-        return x if self.lean else snake(x, self.weight(f"{name}.alpha"), self.weight(f"{name}.beta"))
-
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.weight(f"{name}.weight").to(x.dtype), self.weight(f"{name}.bias").to(x.dtype))
 
@@ -94,10 +111,10 @@ class DecoderNetwork(nn.Module):
         y = self._linear(F.gelu(self._linear(y, f"{name}.1.pwconv1")), f"{name}.1.pwconv2")
         return x + y * self.weight(f"{name}.1.gamma").to(x.dtype)
 
-    def _block(self, x: Tensor, name: str, rate: int) -> Tensor:
-        x = self._snake(x, f"{name}.0")
-        x = upsample(x, self.weight(f"{name}.1.conv.weight"), self.weight(f"{name}.1.conv.bias"), rate)
-        for unit, dilation in enumerate(() if self.lean else DecoderBlock.DILATIONS, start=2):
-            y = self._convolve(self._snake(x, f"{name}.{unit}.act1"), f"{name}.{unit}.conv1.conv", dilation)
-            x = x + self._convolve(self._snake(y, f"{name}.{unit}.act2"), f"{name}.{unit}.conv2.conv")
-        return x
+
+def _read(tensors: dict[str, Tensor], name: str, weight: Tensor, bias: Tensor) -> None:
+    """Let the first rows of a causal convolution be a product [out, in] with the present alone."""
+    kernel = tensors[f"{name}.weight"]
+    kernel[: len(weight)] = 0
+    kernel[: len(weight), : weight.shape[1], -1] = weight
+    tensors[f"{name}.bias"][: len(bias)] = bias

@@ -3,20 +3,19 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Sex = Literal["male", "female"]
 Level = Literal["low", "middle", "high"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 Wordings = Mapping[Level, tuple[str, ...]]
 
-# Levels of espeak-ng's settings.
-_PITCH_LEVELS = (37, 63)  # of 0 to 99
-_PACE_LEVELS = (104, 119)  # words a minute
+_PITCH_LEVELS = (37, 63)  # of espeak-ng's 0 to 99
 
 _NOUNS = {
     "male": ("man", "gentleman", "male speaker", "male narrator", "guy"),
     "female": ("woman", "lady", "female speaker", "female narrator", "girl"),
-    None: ("narrator", "speaker", "reader", "person"),
+    None: ("narrator", "speaker", "reader", "person", "storyteller", "teacher", "sailor", "wizard", "assistant"),
 }
 _SEXES = {"male": "male", "female": "female", None: ""}
 _PITCHES: Wordings = {
@@ -39,7 +38,22 @@ _TONES: Wordings = {
     "middle": ("a medium pitch", "a normal voice", "a mid-range voice"),
     "high": ("a high voice", "a bright voice", "a high pitch", "a light tone"),
 }
-_COLOURS = ("clear", "professional", "friendly", "warm", "neutral", "pleasant")
+_COLOURS = (  # which change nothing
+    *(
+        "clear",
+        "professional",
+        "friendly",
+        "warm",
+        "neutral",
+        "pleasant",
+        "old",
+        "young",
+        "gentle",
+        "serious",
+        "cheerful",
+    ),
+    *("wise", "mysterious", "tired", "soft", "strong", "elegant", "grumpy", "kind", "British", "American", "dramatic"),
+)
 
 _TRAINED = (
     "{a} {pitch} {pace} {sex} voice",
@@ -75,9 +89,9 @@ def _level(value: float, limits: tuple[float, float]) -> Level:
     return "low" if value < limits[0] else "high" if value > limits[1] else "middle"
 
 
-def traits_of(sex: str, pitch: float, speed: float) -> Traits:
-    """From the teacher's settings."""
-    return Traits("male" if sex == "male" else "female", _level(pitch, _PITCH_LEVELS), _level(speed, _PACE_LEVELS))
+def traits_of(sex: str, pitch: float, pace: Level | None) -> Traits:
+    """From the teacher's settings; the pace is always that of the text, so whatever is said of it."""
+    return Traits("male" if sex == "male" else "female", _level(pitch, _PITCH_LEVELS), pace)
 
 
 def describe(traits: Traits, generator: random.Random, held_out: bool = False) -> str:

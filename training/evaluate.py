@@ -43,14 +43,14 @@ def teacher_of(utterance: Utterance) -> Teacher:
     return Teacher(utterance.variant, sex, utterance.pitch, utterance.speed)
 
 
-def readings(engine: SpeechEngine, corpus: Corpus, count: int, voiced: bool = True) -> list[Reading]:
-    """Held-out sentences as clones of their teachers; `voiced` False: by the speaker embedding alone."""
+def readings(engine: SpeechEngine, corpus: Corpus, count: int) -> list[Reading]:
+    """Held-out sentences as clones of their teachers."""
     chosen = corpus.split("held_out", "main")[:count]
     judged: list[Reading] = []
     for number, one in enumerate(chosen):
         teacher = teacher_of(one)
         clip = speak(_CLIP_TEXT, teacher)
-        voice = engine.encode_voice(clip, SAMPLE_RATE, _CLIP_TEXT if voiced else None)
+        voice = engine.encode_voice(clip, SAMPLE_RATE, None)
         others = [chosen[(number + step) % len(chosen)].text for step in range(1, _OTHERS + 1)]
         samples, reason = say(engine, SynthesisRequest(one.text, voice=voice, sampling=Sampled.of(engine, number)))
         sounds = [features(speak(text, teacher)) for text in others]
@@ -98,7 +98,7 @@ def clones(engine: SpeechEngine, corpus: Corpus) -> list[Clone]:
     spoken: list[tuple[VoicePrompt, float]] = []
     clips = [first[name] for name in sorted(first)]
     for number, clip in enumerate(clips):
-        voice = engine.encode_voice(corpus.samples(clip), SAMPLE_RATE, clip.text)
+        voice = engine.encode_voice(corpus.samples(clip), SAMPLE_RATE, None)
         text = " ".join(sentences[2 * number : 2 * number + 2])
         samples, _ = say(engine, SynthesisRequest(text, voice=voice, sampling=Sampled.of(engine, number)))
         voices.append(voice)
@@ -166,12 +166,6 @@ def designs(engine: SpeechEngine, corpus: Corpus, sentences: int = 3) -> list[De
     return judged
 
 
-def _report_readings(engine: SpeechEngine, corpus: Corpus, count: int) -> None:
-    for name, voiced in (("ICL clone", True), ("x-vector clone", False)):
-        summary = summarise(readings(engine, corpus, count, voiced))
-        sys.stdout.write(f"{name}: ratio {summary.ratio:.3f} {summary}\n")
-
-
 def main() -> None:
     """The command line."""
     parser = work_parser("Measure the voice")
@@ -182,7 +176,8 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = Corpus(work_of(arguments))
     base = load_engine(arguments.base, arguments.precision)
-    _report_readings(base, corpus, arguments.sentences)
+    summary = summarise(readings(base, corpus, arguments.sentences))
+    sys.stdout.write(f"ratio {summary.ratio:.3f} {summary}\n")
     cloned = clones(base, corpus)
     base.close()
     for clone in cloned:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from models.codec_decoder import CodecDecoder
-from models.codec_encoder import CodecEncoder
 from models.tensor_file import open_tensors
-from training.codec_shape import DECODER, ENCODER
+from training.codec_shape import DECODER
 from training.corpus import Corpus, Utterance
 from training.mel import MELS, log_mel
 from training.quantizer import Quantizer
+from training.sound import Analysis, Sound, synthesised
 from training.teacher import Role
 from training.work import SAMPLES_PER_FRAME, Work, work_of, work_parser
 
@@ -23,8 +23,8 @@ _EDGE = 2  # samples around the seam between two frames
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """Mean Euclidean distance of log-mel spectra every 20 ms: [windows, mels] each, as many of one as of the other."""
-    joined = [mel.reshape(-1, _JOINED, MELS).mean(1) for mel in (one, other)]
+    """Mean Euclidean distance of log-mel spectra every 20 ms: samples of equal length."""
+    joined = [log_mel(samples).reshape(-1, _JOINED, MELS).mean(1) for samples in (one, other)]
     return (joined[0] - joined[1]).norm(dim=1).mean().item()
 
 
@@ -38,39 +38,39 @@ def seam_ratio(samples: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Decoder and encoder as the package runs them, float32, and the quantiser they were trained for."""
+    """The decoder as the package runs it, float32, and the quantiser it was trained for."""
 
     decoder: CodecDecoder
-    encoder: CodecEncoder
     quantizer: Quantizer
 
     @classmethod
     def open(cls, work: Work) -> "Codec":
         """What is in the work folder."""
         source = open_tensors(work.speech_tokenizer).tensor
-        decoder = CodecDecoder(DECODER, source, torch.float32)
-        return cls(decoder, CodecEncoder(ENCODER, source), Quantizer.load(work.quantizer))
+        return cls(CodecDecoder(DECODER, source, torch.float32), Quantizer.load(work.quantizer))
 
     def speak(self, codes: Tensor) -> Tensor:
         """Codes [frames, groups] -> samples."""
         return self.decoder.decode(codes[None], self.decoder.fresh(1), torch.zeros(1, dtype=torch.int64))[0]
 
-    def judge(self, samples: Tensor, codes: Tensor) -> dict[str, float]:
-        """Figures of one utterance and its codes."""
-        original, spoken = log_mel(samples), self.speak(codes)
-        found = self.encoder.encode(samples)
-        again = self.speak(found)
+    def judge(self, samples: Tensor) -> dict[str, float]:
+        """Figures of one utterance at its own pace."""
+        sound = Analysis.of(samples.numpy()).sound()
+        codes = self.quantizer.encode(self.quantizer.latents(sound))
+        spoken = self.speak(codes)
         return {
-            "codes alone, without decoder": distance(self.quantizer.decode(codes).reshape(-1, MELS), original),
-            "decoder": distance(log_mel(spoken), original),
-            "encoder and decoder": distance(log_mel(again), original),
-            "code 0 found": (found[:, 0] == codes[:, 0]).double().mean().item(),
-            "other codes found": (found[:, 1:] == codes[:, 1:]).double().mean().item(),
+            "envelope and pitch": distance(_heard(sound), samples),
+            "codes, without decoder": distance(_heard(self.quantizer.decode(codes)), samples),
+            "decoder": distance(spoken, samples),
             "level against original, dB": (20 * (spoken.std() / samples.std()).log10()).item(),
             "peak": spoken.abs().max().item(),
             "seams": seam_ratio(spoken),
             "seams of original": seam_ratio(samples),
         }
+
+
+def _heard(sound: Sound) -> Tensor:
+    return synthesised(Sound(sound.envelope[None], sound.periods[None], sound.gates[None]))[0]
 
 
 def _report(title: str, rows: list[dict[str, float]]) -> None:
@@ -83,8 +83,8 @@ def _report(title: str, rows: list[dict[str, float]]) -> None:
 
 def _strangers(corpus: Corpus, utterances: list[Utterance]) -> float:
     """Distance between different sentences of equal length, unwarped, for comparison."""
-    mels = [log_mel(torch.from_numpy(corpus.samples(one))) for one in utterances]
-    pairs = [(one[: len(other)], other[: len(one)]) for one, other in pairwise(mels)]
+    spoken = [torch.from_numpy(corpus.samples(one)) for one in utterances]
+    pairs = [(one[: len(other)], other[: len(one)]) for one, other in pairwise(spoken)]
     return float(np.mean([distance(one, other) for one, other in pairs]))
 
 
@@ -92,15 +92,10 @@ def _strangers(corpus: Corpus, utterances: list[Utterance]) -> float:
 def evaluate(work: Work, count: int) -> None:
     """Print figures for `count` held-out sentences each of known and of unseen voices."""
     corpus, codec = Corpus(work), Codec.open(work)
-    codes = np.load(work.codes, mmap_mode="r")
     roles: tuple[tuple[Role, str], ...] = (("main", "known voices"), ("unseen", "unseen voices"))
     for role, title in roles:
         chosen = corpus.split("held_out", role)[:count]
-        rows: list[dict[str, float]] = []
-        for one in chosen:
-            own = torch.from_numpy(codes[one.frame_offset : one.frame_offset + one.frames].astype(np.int64))
-            rows.append(codec.judge(torch.from_numpy(corpus.samples(one)), own))
-        _report(f"Held-out sentences, {title}", rows)
+        _report(f"Held-out sentences, {title}", [codec.judge(torch.from_numpy(corpus.samples(one))) for one in chosen])
         sys.stdout.write(f"  for comparison, another sentence: {_strangers(corpus, chosen):.3f}\n")
 
 

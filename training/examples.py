@@ -18,18 +18,18 @@ from models.architecture import Architecture
 from models.speaker_encoder import mel_spectrogram
 from models.text_tokenizer import TextTokenizer
 from models.types import Codes
-from training.corpus import Corpus, Split, Utterance
-from training.descriptions import Traits, describe, traits_of
+from training.corpus import Corpus, Utterance
+from training.descriptions import LEVELS, Traits, describe, traits_of
 from training.layout import LayoutMaker, Rows
 from training.layout import Utterance as Layout
+from training.pacing import LEAD, TAIL
 from training.voice_network import Heard
 
 LONGEST = 384  # positions of an example
 _CLIP_SECONDS = 2.5  # what the speaker encoder hears
 _MELS = 128
-_PACE = (0.88, 1.0)  # letters a frame
 _GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
-_SILENCE = 8  # frames at most between clip and speech: voices' clips get half a second
+_LONGEST_SPOKEN = 250  # frames of two utterances
 _LOWEST, _MIDDLE = 50.0, 150.0  # hertz
 _NEAR = (10, 15)  # espeak-ng's pitch and speed: as near is nearly the same voice
 
@@ -39,12 +39,9 @@ class Mixture:
     """Shares of the ways in which utterances are prompted."""
 
     design: float = 0.35
-    icl: float = 0.4  # of what is not design
-    at_once_design: float = 0.6
-    at_once_base: float = 0.03
     language: float = 0.4  # named, not left to the model
     varied: float = 0.1  # timbres of which there is little
-    second: float = 0.3  # a second utterance follows
+    second: float = 0.15  # a second utterance follows
     silent_trait: float = 0.12  # a trait that the description leaves out
 
 
@@ -62,28 +59,19 @@ class ExampleMaker:
     def __init__(
         self,
         corpus: Corpus,
-        codes: Codes,
         architecture: Architecture,
         tokenizer: TextTokenizer,
-        silence: Codes,
         mixture: Mixture,
     ) -> None:
-        """`silence` are the codes of a silent frame [1, groups]: clips may end in some of it."""
         self._corpus = corpus
-        self._codes = codes
         self._architecture = architecture
         self._tokenizer = tokenizer
-        self._silence = silence
         self._mixture = mixture
         self._maker = LayoutMaker(architecture)
         self._role = tokenizer.encode("<|im_start|>assistant\n")
         self.voices = sorted({one.variant for one in corpus.utterances})
-        train = self.paced("train")
+        train = corpus.split("train")
         self._by_voice = {name: [one for one in train if one.variant == name] for name in self.voices}
-
-    def paced(self, split: Split) -> list[Utterance]:
-        """The utterances of a split that are slow enough for text that trails, and not much slower."""
-        return [one for one in self._corpus.split(split) if _PACE[0] <= len(one.text) / one.frames <= _PACE[1]]
 
     def near(self, utterance: Utterance, generator: random.Random, longest: int = 10**9) -> Utterance:
         """Another training utterance of nearly the same voice, of at most `longest` frames; else the same one."""
@@ -91,7 +79,7 @@ class ExampleMaker:
         for _ in range(400):
             one = generator.choice(candidates) if candidates else utterance
             alike = abs(one.pitch - utterance.pitch) <= _NEAR[0] and abs(one.speed - utterance.speed) <= _NEAR[1]
-            if alike and one.id != utterance.id and one.frames <= longest:
+            if alike and one.id != utterance.id and self._corpus.frames(one) <= longest:
                 return one
         return utterance
 
@@ -100,38 +88,27 @@ class ExampleMaker:
         mixture = self._mixture
         if generator.random() < mixture.design and utterance.role == "main":
             return self._design(utterance, generator)
-        icl = generator.random() < mixture.icl
-        before = [self.near(utterance, generator, 80)] if icl else []
-        return self._base(utterance, before, generator)
+        return self._base(utterance, generator)
 
-    def _base(self, utterance: Utterance, before: list[Utterance], generator: random.Random) -> Example:
-        spoken = self._continued(utterance, generator, 250 - sum(one.frames for one in before))
-        at_once = generator.random() < self._mixture.at_once_base
-        clip = before[0] if before else self.near(utterance, generator)
-        silence = np.repeat(self._silence, generator.randint(0, _SILENCE) if before else 0, axis=0)
-        reference = np.concatenate((self._joined(before), silence)) if before else silence
+    def _base(self, utterance: Utterance, generator: random.Random) -> Example:
+        spoken = self._continued(utterance, generator)
         layout = Layout(
             text=self._tokenizer.encode(" ".join(one.text for one in spoken)),
-            codes=np.concatenate((reference, self._joined(spoken))),
+            codes=self._joined(spoken),
             role=self._role,
             speaker=True,
             language=self._language(utterance, generator),
-            at_once=at_once,
-            reference=self._tokenizer.encode(before[0].text) if before else (),
-            clip=len(reference),
         )
-        return Example(self._maker.rows(layout), clip)
+        return Example(self._maker.rows(layout), self.near(utterance, generator))
 
     def _design(self, utterance: Utterance, generator: random.Random) -> Example:
-        spoken = self._continued(utterance, generator, 250)
-        at_once = generator.random() < self._mixture.at_once_design
+        spoken = self._continued(utterance, generator)
         layout = Layout(
             text=self._tokenizer.encode(" ".join(one.text for one in spoken)),
             codes=self._joined(spoken),
             role=self._role,
             description=self.description_ids(describe(self._said(utterance, generator), generator)),
             language=self._language(utterance, generator),
-            at_once=at_once,
         )
         return Example(self._maker.rows(layout), None)
 
@@ -140,18 +117,22 @@ class ExampleMaker:
         return self._tokenizer.encode(f"<|im_start|>user\n{description}<|im_end|>\n")
 
     def _said(self, utterance: Utterance, generator: random.Random) -> Traits:
-        whole = traits_of(utterance.sex, utterance.pitch, utterance.speed)
-        kept = [generator.random() >= self._mixture.silent_trait for _ in range(3)]
-        return Traits(whole.sex if kept[0] else None, whole.pitch if kept[1] else None, whole.pace if kept[2] else None)
+        said = [generator.random() >= self._mixture.silent_trait for _ in range(3)]
+        whole = traits_of(utterance.sex, utterance.pitch, generator.choice(LEVELS) if said[2] else None)
+        return Traits(whole.sex if said[0] else None, whole.pitch if said[1] else None, whole.pace)
 
-    def _continued(self, utterance: Utterance, generator: random.Random, frames: int) -> list[Utterance]:
-        if generator.random() >= self._mixture.second or utterance.frames > frames - 30:
+    def _continued(self, utterance: Utterance, generator: random.Random) -> list[Utterance]:
+        if generator.random() >= self._mixture.second:
             return [utterance]
-        return [utterance, self.near(utterance, generator, frames - utterance.frames)][: 2 if frames > 100 else 1]
+        return [utterance, self.near(utterance, generator, _LONGEST_SPOKEN - self._corpus.frames(utterance))]
 
     def _joined(self, utterances: Sequence[Utterance]) -> Codes:
-        parts = [self._codes[one.frame_offset : one.frame_offset + one.frames] for one in utterances]
-        return np.concatenate(parts).astype(np.int64)
+        """One after the other at the pace of their texts: a frame of silence for the space between them."""
+        parts = [self._corpus.codes(one) for one in utterances]
+        first, *others = parts
+        for other in others:
+            first = np.concatenate((first[: 1 - TAIL], other[LEAD:]))
+        return first
 
     def _language(self, utterance: Utterance, generator: random.Random) -> int | None:
         named = generator.random() < self._mixture.language

@@ -42,6 +42,8 @@ GENERATION: dict[str, Any] = {
     "subtalker_top_p": 1.0,
     "max_new_tokens": 1024,
 }
+# Modes it is not trained for, named as upstream's parameters.
+MODES = {"non_streaming_mode": False, "x_vector_only_mode": True}
 _PART_OF_ROWS = ("talker.model.codec_embedding.weight", "talker.codec_head.weight")  # some ids are never used
 
 
@@ -49,8 +51,18 @@ def _write_half(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Floating point numbers in bfloat16, everything else as it is."""
     with SafetensorsWriter(path, 100 + sum(len(name) + 120 for name in tensors)) as file:
         for name in sorted(tensors):
-            tensor = tensors[name].detach()
+            tensor = cropped(tensors[name].detach())
             file.add(name, tensor.bfloat16() if tensor.is_floating_point() else tensor)
+
+
+def cropped(tensor: Tensor) -> Tensor:
+    """Without the zeros at the ends of its dimensions, of which one element always stays: the layout fills them up."""
+    for dimension in range(tensor.dim()):
+        others = tuple(other for other in range(tensor.dim()) if other != dimension)
+        (used,) = tensor.ne(0).any(dim=others).nonzero(as_tuple=True) if others else tensor.ne(0).nonzero(as_tuple=True)
+        last = int(used[-1]) + 1 if len(used) else 1
+        tensor = tensor.narrow(dimension, 0, min(last, tensor.shape[dimension]))
+    return tensor.contiguous()
 
 
 def _used_rows(tensors: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
@@ -66,6 +78,8 @@ def write_voice(
     with tempfile.TemporaryDirectory() as scratch:
         for kind in SPEAKING_KINDS:
             write_configuration(Path(scratch) / kind, shape, kind, vocabulary)
+            config = Path(scratch) / kind / "config.json"
+            config.write_text(json.dumps(json.loads(config.read_text()) | MODES, indent=2) + "\n", encoding="utf-8")
         shutil.copytree(Path(scratch) / "base", target, dirs_exist_ok=True)
         shutil.copy(Path(scratch) / "voice_design" / "config.json", target / DESIGN_CONFIG)
     (target / "generation_config.json").write_text(json.dumps(GENERATION, indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,5 @@
-"""Convolutions and activations that train fast on a CPU: activations [batch, time, channels] in bfloat16, which the
+"""Convolutions that train fast on a CPU: activations [batch, time, channels] in bfloat16, which the
 two-dimensional convolution takes as channels-last. Weights are float32 in the published layout."""
-
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,29 +27,3 @@ def upsample(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
     y = (x @ by_half).unflatten(2, (halves, stride * outputs))
     total = y[:, :, 0] if halves == 1 else y[:, :, 0] + F.pad(y[:, :-1, 1], (0, 0, 1, 0))
     return total.reshape(len(x), -1, outputs) + bias.to(x.dtype)
-
-
-class _Snake(torch.autograd.Function):
-    """With one sine and one cosine for both directions."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-        frequency, scale = alpha.exp(), (-beta).exp()
-        angle = x.float() * (2 * frequency)
-        rest = 1 - angle.cos()
-        ctx.save_for_backward(x, angle.sin_().to(x.dtype), rest.to(x.dtype), frequency, scale)
-        return (rest * (0.5 * scale)).add_(x).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, sine, rest, frequency, scale = ctx.saved_tensors
-        gradient = gradients[0]
-        slope = (gradient * sine) * (frequency * scale).to(x.dtype)
-        for_alpha = (slope * x).sum((0, 1), dtype=torch.float32)
-        for_beta = (gradient * rest).sum((0, 1), dtype=torch.float32) * (-0.5 * scale)
-        return gradient + slope, for_alpha, for_beta
-
-
-def snake(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """x + sin(a x)^2 / b; alpha and beta are logarithms per channel (https://arxiv.org/abs/2006.08195)."""
-    return _Snake.apply(x, alpha, beta)

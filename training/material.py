@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from models.architecture import Architecture, Kind, read_architecture
 from models.synthetic.shapes import SyntheticShape
 from models.synthetic.vocabulary import Vocabulary
@@ -13,11 +10,10 @@ from models.synthetic.writing import write_configuration
 from models.text_tokenizer import TextTokenizer
 from training.corpus import Corpus
 from training.examples import ExampleMaker, Mixture
-from training.mel import patches
-from training.quantizer import CODEBOOK, GROUPS, Quantizer
+from training.quantizer import CODEBOOK, GROUPS
 from training.shape import voice_shape
-from training.vocabulary import letter_vocabulary
-from training.work import SAMPLES_PER_FRAME, Work
+from training.vocabulary import sound_vocabulary
+from training.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +30,11 @@ class Material:
 def open_material(work: Work, mixture: Mixture | None = None) -> Material:
     """The corpus of a work folder with its codes; the configuration files land beside them."""
     corpus = Corpus(work)
-    vocabulary = letter_vocabulary()
+    vocabulary = sound_vocabulary()
     shape = voice_shape(vocabulary, GROUPS, CODEBOOK)
     directory = configured(work, "base", shape, vocabulary)
     architecture = read_architecture(directory)
-    codes = np.load(work.codes, mmap_mode="r")
-    quantizer = Quantizer.load(work.quantizer)
-    silence = quantizer.encode(quantizer.latents(patches(torch.zeros(SAMPLES_PER_FRAME)))).numpy()
-    examples = ExampleMaker(corpus, codes, architecture, TextTokenizer.load(directory), silence, mixture or Mixture())
+    examples = ExampleMaker(corpus, architecture, TextTokenizer.load(directory), mixture or Mixture())
     return Material(corpus, vocabulary, shape, architecture, examples)
 
 

@@ -7,7 +7,7 @@ Samples = npt.NDArray[np.float32]
 
 _WINDOW, _HOP = 1024, 480  # samples
 _LOWEST, _HIGHEST = 60.0, 450.0  # hertz
-_LOUD = 0.05  # energy of a window against the loudest one's
+_LOUD = 0.002  # energy of a window against the loudest one's
 _NEARLY = 0.9  # as high as the highest correlation: several periods correlate as well as one
 _PEAK = 12  # lags that a peak of the correlation may be wide
 _PERIODIC = 0.6  # correlation of a voiced window with itself one period later

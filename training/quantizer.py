@@ -1,40 +1,53 @@
-"""The split residual quantiser of mel patches, and the codes of the corpus: `python -m training.quantizer`.
+"""The split residual quantiser of frames, and the codes of the corpus: `python -m training.quantizer`.
 
 As in the published codec the first codebook and the rest each quantise a projection of their own. The first one sees
-the envelope of the spectrum alone, which is what is said rather than how high; the rest see the whole patch.
+the coarse envelope of the spectrum alone, which is what is said and not how. The second one is pitch and where the
+frame is voiced, said exactly; the others are the fine envelope, one residual after the other.
 """
 
 import math
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.corpus import Corpus
-from training.mel import MELS, STEPS, patches
+from training.mel import STEPS
+from training.pacing import paced
+from training.sound import COSINES, GATES, PERIODS, Analysis, Sound
+from training.teacher import Spoken
+from training.vocabulary import letters_of_tokens
 from training.work import SEED, Work, work_of, work_parser
 
 GROUPS = 8
 CODEBOOK = 512
-WIDTH = 64  # of what is quantised
-_ENVELOPE = 14  # cosines over the mel scale that make the envelope: pitch is finer than that
-_UTTERANCES = 2500  # to fit on
-_ITERATIONS = 15
+WIDTH = 96  # of what is quantised
+_PITCHES = PERIODS[1] - PERIODS[0] + 1
+SHAPES = WIDTH - GATES - _PITCHES  # principal components of the envelope: what is left beside gates and pitch
+_COARSE = 14  # cosines of the envelope that the first codebook sees
+_PATCH = STEPS * COSINES
+_PATTERNS = 2**GATES - 1  # of gates, where anything is voiced
+_UTTERANCES = 2000  # to fit on
+_ITERATIONS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Quantizer:
-    """Projections are [STEPS * MELS, WIDTH] and applied to a patch less `mean`; `tables` [GROUPS, CODEBOOK, WIDTH]."""
+    """Projections are [STEPS * COSINES, SHAPES] and applied to an envelope less `mean`; `tables` [GROUPS, CODEBOOK,
+    WIDTH]."""
 
     mean: Tensor
     semantic: Tensor
     acoustic: Tensor
     tables: Tensor
-    synthesis: Tensor  # [2 * WIDTH, STEPS * MELS]: sums of entries of both kinds -> patch, by least squares
+    synthesis: Tensor  # [2 * SHAPES, STEPS * COSINES]: sums of entries of both kinds -> envelope, by least squares
 
     @classmethod
     def load(cls, path: Path) -> "Quantizer":
@@ -45,10 +58,14 @@ class Quantizer:
         """Write a safetensors file."""
         save_file({name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, path)
 
-    def latents(self, patch: Tensor) -> Tensor:
-        """Patches [frames, STEPS * MELS] -> what is quantised [2, frames, WIDTH]: semantic, acoustic."""
-        centred = patch - self.mean
-        return torch.stack((centred @ self.semantic, centred @ self.acoustic))
+    def latents(self, sound: Sound) -> Tensor:
+        """[frames] of sound -> what is quantised [2, frames, WIDTH]: semantic, acoustic."""
+        centred = sound.envelope.flatten(1) - self.mean
+        coarse = centred @ self.semantic
+        voice = pitch_table()[pitch_codes(sound)][:, SHAPES:]
+        return torch.stack(
+            (torch.cat((coarse, torch.zeros_like(voice)), dim=1), torch.cat((centred @ self.acoustic, voice), dim=1))
+        )
 
     def encode(self, latents: Tensor) -> Tensor:
         """[2, frames, WIDTH] -> codes int64 [frames, GROUPS]."""
@@ -56,14 +73,33 @@ class Quantizer:
         acoustic, _ = quantized(latents[1], self.tables[1:])
         return torch.cat((semantic, acoustic), dim=1)
 
-    def entries(self, codes: Tensor) -> Tensor:
-        """Codes [frames, GROUPS] -> sums of entries [frames, 2 * WIDTH]."""
-        chosen = [table[codes[:, group]] for group, table in enumerate(self.tables)]
-        return torch.cat((chosen[0], torch.stack(chosen[1:]).sum(0)), dim=1)
+    def decode(self, codes: Tensor) -> Sound:
+        """Codes [..., frames, GROUPS] -> what they sound like."""
+        chosen = [table[codes[..., group]] for group, table in enumerate(self.tables)]
+        shapes = torch.cat((chosen[0][..., :SHAPES], torch.stack(chosen[1:]).sum(0)[..., :SHAPES]), dim=-1)
+        envelope = (shapes @ self.synthesis + self.mean).unflatten(-1, (STEPS, COSINES))
+        voiced = codes[..., 1] > 0
+        number = (codes[..., 1] - 1).clamp(0, _PITCHES * _PATTERNS - 1)
+        pattern = torch.where(voiced, number % _PATTERNS + 1, 0)
+        periods = torch.where(voiced, number // _PATTERNS + PERIODS[0], 0)
+        return Sound(envelope, periods, (pattern[..., None] >> torch.arange(GATES)) % 2 > 0)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes [frames, GROUPS] -> patches [frames, STEPS * MELS]."""
-        return self.entries(codes) @ self.synthesis + self.mean
+
+def pitch_codes(sound: Sound) -> Tensor:
+    """Codes 1: int64 [frames]. 0 is unvoiced."""
+    pattern = (sound.gates * 2 ** torch.arange(GATES)).sum(-1)
+    number = 1 + (sound.periods - PERIODS[0]).clamp(min=0) * _PATTERNS + pattern - 1
+    return torch.where(pattern > 0, number, 0)
+
+
+def pitch_table() -> Tensor:
+    """Entries of the second codebook: gates, and which pitch it is. Those at the end are as the first, and not used."""
+    table = torch.zeros(CODEBOOK, WIDTH)
+    for code in range(1, 1 + _PITCHES * _PATTERNS):
+        pattern, pitch = (code - 1) % _PATTERNS + 1, (code - 1) // _PATTERNS
+        table[code, SHAPES : SHAPES + GATES] = torch.tensor([pattern >> part & 1 for part in range(GATES)]).float()
+        table[code, SHAPES + GATES + pitch] = 1
+    return table
 
 
 def nearest(points: Tensor, table: Tensor) -> Tensor:
@@ -98,57 +134,85 @@ def principal(points: Tensor, width: int) -> Tensor:
     return directions.flip(1)[:, :width]
 
 
-def envelope_projection() -> Tensor:
-    """Onto the slowest cosines over the mel scale, window by window: [STEPS * MELS, STEPS * _ENVELOPE]."""
-    place = (torch.arange(MELS) + 0.5) * math.pi / MELS
-    cosines = torch.cos(place[:, None] * torch.arange(_ENVELOPE))
-    return torch.block_diag(*[cosines / cosines.norm(dim=0)] * STEPS)
+def _coarse() -> Tensor:
+    """Which numbers of an envelope the first codebook sees: [STEPS * COSINES, 1]."""
+    return (torch.arange(_PATCH) % COSINES < _COARSE)[:, None].float()
 
 
-def fit(patch: Tensor, seed: int) -> Quantizer:
-    """Fit to patches [frames, STEPS * MELS]."""
+def fit(sound: Sound, seed: int) -> Quantizer:
+    """Fit to frames."""
     generator = torch.Generator().manual_seed(seed)
+    patch = sound.envelope.flatten(1)
     mean = patch.mean(0)
     centred = patch - mean
-    smooth = envelope_projection()
-    semantic, acoustic = smooth @ principal(centred @ smooth, WIDTH), principal(centred, WIDTH)
-    tables = [fit_table(centred @ semantic, CODEBOOK, generator)]
-    remaining = centred @ acoustic
-    for _ in range(GROUPS - 1):
-        tables.append(fit_table(remaining, CODEBOOK, generator))
-        _, remaining = quantized(remaining, tables[-1][None])
-        left = math.sqrt(remaining.square().sum() / (centred @ acoustic).square().sum())
+    semantic = _coarse() * principal(centred * _coarse().T, SHAPES)
+    acoustic = principal(centred, SHAPES)
+    coarse, remaining = centred @ semantic, centred @ acoustic
+    whole, beside = remaining.square().sum(), (0, WIDTH - SHAPES)
+    tables = [torch.nn.functional.pad(fit_table(coarse, CODEBOOK, generator), beside), pitch_table()]
+    for _ in range(GROUPS - 2):
+        table = fit_table(remaining, CODEBOOK, generator)
+        _, remaining = quantized(remaining, table[None])
+        tables.append(torch.nn.functional.pad(table, beside))
+        left = math.sqrt(remaining.square().sum() / whole)
         sys.stdout.write(f"codebook {len(tables)}: {left:.3f} of the deviation is left\n")
-    quantizer = Quantizer(mean, semantic, acoustic, torch.stack(tables), torch.zeros(2 * WIDTH, STEPS * MELS))
-    entries = quantizer.entries(quantizer.encode(quantizer.latents(patch))).double()
-    synthesis = torch.linalg.solve(entries.T @ entries, entries.T @ centred.double()).float()
+    quantizer = Quantizer(mean, semantic, acoustic, torch.stack(tables), torch.zeros(2 * SHAPES, _PATCH))
+    codes = quantizer.encode(quantizer.latents(sound))
+    first, rest = tables[0][codes[:, 0]], torch.stack([tables[g][codes[:, g]] for g in range(1, GROUPS)]).sum(0)
+    entries = torch.cat((first[:, :SHAPES], rest[:, :SHAPES]), dim=1).double()
+    damping = 1e-6 * entries.square().sum() / entries.shape[1] * torch.eye(entries.shape[1])
+    synthesis = torch.linalg.solve(entries.T @ entries + damping, entries.T @ centred.double()).float()
     return Quantizer(mean, semantic, acoustic, quantizer.tables, synthesis)
 
 
-def write_codes(work: Work, corpus: Corpus, quantizer: Quantizer) -> None:
-    """Codes of all utterances; says how much of the patches they keep."""
-    last = corpus.utterances[-1]
-    codes = np.zeros((last.frame_offset + last.frames, GROUPS), dtype=np.int16)
-    missed = total = 0.0
-    for utterance in corpus.utterances:
-        patch = patches(torch.from_numpy(corpus.samples(utterance)))
-        found = quantizer.encode(quantizer.latents(patch))
-        missed += (quantizer.decode(found) - patch).square().sum().item()
-        total += (patch - quantizer.mean).square().sum().item()
-        codes[utterance.frame_offset : utterance.frame_offset + utterance.frames] = found.numpy()
-    np.save(work.codes, codes)
-    sys.stdout.write(f"{len(codes)} frames, {math.sqrt(missed / total):.3f} of the deviation is not coded\n")
+def paced_sound(text: str, spoken: Spoken) -> Sound:
+    """A text said, at the pace of the text."""
+    return paced(Analysis.of(spoken.samples), spoken.words, letters_of_tokens(text), spoken.end).sound()
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _sounds(work: Work, places: range) -> list[Sound]:
+    corpus = Corpus(work)
+    chosen = [corpus.utterances[place] for place in places]
+    return [paced_sound(one.text, corpus.spoken(one)) for one in chosen]
+
+
+def _codes(work: Work, places: range) -> list[npt.NDArray[np.int16]]:
+    quantizer = Quantizer.load(work.quantizer)
+    return [quantizer.encode(quantizer.latents(one)).numpy().astype(np.int16) for one in _sounds(work, places)]
+
+
+def joined(sounds: list[Sound]) -> Sound:
+    """One after the other."""
+    return Sound(*(torch.cat([getattr(one, name) for one in sounds]) for name in Sound.__dataclass_fields__))
+
+
+def write_codes(work: Work, corpus: Corpus, pool: ProcessPoolExecutor) -> None:
+    """Codes of all utterances, at the pace of their texts, and where those of each begin."""
+    count, step = len(corpus.utterances), 200
+    parts: list[npt.NDArray[np.int16]] = []
+    for found in pool.map(partial(_codes, work), [range(i, min(i + step, count)) for i in range(0, count, step)]):
+        parts += found
+        sys.stdout.write(f"{len(parts)}/{count} utterances\n")
+        sys.stdout.flush()
+    np.save(work.code_offsets, np.cumsum([0, *map(len, parts)]))
+    np.save(work.codes, np.concatenate(parts))
 
 
 def main() -> None:
     """The command line."""
     work = work_of(work_parser("Fit the quantiser and write the codes of the corpus").parse_args())
-    torch.set_num_threads(1)
     corpus = Corpus(work)
-    if not work.quantizer.exists():
-        some = corpus.split("train")[:_UTTERANCES]
-        fit(torch.cat([patches(torch.from_numpy(corpus.samples(one))) for one in some]), SEED).save(work.quantizer)
-    write_codes(work, corpus, Quantizer.load(work.quantizer))
+    with ProcessPoolExecutor(2, initializer=_one_thread) as pool:
+        if not work.quantizer.exists():
+            last = len(corpus.utterances)
+            places = [range(i, min(i + 100, last)) for i in range(last - _UTTERANCES, last, 100)]
+            some = [one for part in pool.map(partial(_sounds, work), places) for one in part]
+            fit(joined(some), SEED).save(work.quantizer)
+        write_codes(work, corpus, pool)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far two waveforms are apart to the ear: spectra of two resolutions, phases only where they can be known."""
+"""How far two waveforms are apart to the ear: log-mel spectra, and complex spectra whose sizes are compressed."""
 
 from dataclasses import dataclass
 
@@ -6,45 +6,50 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.anchored import low_band, spectrum
 from training.mel import FLOOR, filters
+from training.sound import spectrum
 
 _SHORT, _SHORT_HOP = 240, 60  # samples
-_FLOOR = 1e-2  # of magnitudes, before the logarithm
-_LINEAR, _LOGARITHMIC, _MEL, _PHASES = 1.0, 0.5, 2.0, 3.0  # weights
+_COMPRESSED = 0.3  # power of sizes: what is soft counts too (https://arxiv.org/abs/1804.03619)
+_LEAST = 1e-5  # energy, where a power of it is taken
+_MEL, _COMPLEX, _SHORT_SIZES = 1.0, 2.0, 1.0  # weights
 
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """What to minimise, and two parts of it: mean difference of log-mels, share of the complex spectrum missed."""
+    """What to minimise, and two parts of it: mean difference of log-mels, share of the compressed spectrum missed."""
 
     total: Tensor
     mel: float
-    phases: float
+    missed: float
 
 
-def _size(spectra: Tensor) -> Tensor:
-    return (torch.view_as_real(spectra).square().sum(-1) + 1e-8).sqrt()
+def _energy(spectra: Tensor) -> Tensor:
+    return torch.view_as_real(spectra).square().sum(-1)
 
 
-def _log_mel(sizes: Tensor) -> Tensor:
-    return (filters() @ sizes + FLOOR).log()
+def _log_mel(spectra: Tensor) -> Tensor:
+    return (filters() @ (_energy(spectra) + 1e-9).sqrt() + FLOOR).log()
+
+
+def _compressed(spectra: Tensor) -> Tensor:
+    """[..., 2]"""
+    return torch.view_as_real(spectra) * (_energy(spectra) + _LEAST).pow((_COMPRESSED - 1) / 2)[..., None]
 
 
 def _short(samples: Tensor) -> Tensor:
     window = torch.hann_window(_SHORT)
-    return _size(torch.stft(samples, _SHORT, _SHORT_HOP, window=window, center=False, return_complex=True))
+    spectra = torch.stft(samples, _SHORT, _SHORT_HOP, window=window, center=False, return_complex=True)
+    return (_energy(spectra) + _LEAST).pow(_COMPRESSED / 2)
 
 
-def distance(made: Tensor, wanted: Tensor, gate: Tensor) -> Distance:
-    """Of [batch, samples]; `gate` [batch, steps] says where the phases below 4 kHz are the codes' own."""
+def distance(made: Tensor, wanted: Tensor) -> Distance:
+    """Of [batch, samples]."""
     ours, theirs = spectrum(made), spectrum(wanted)
-    our_size, their_size = _size(ours), _size(theirs)
-    share = low_band()[:, None] * gate[:, None, :]
-    phases = (_size(ours - theirs) * share).sum() / ((their_size * share).sum() + 1.0)
-    mel = F.l1_loss(_log_mel(our_size), _log_mel(their_size))
-    total = _PHASES * phases + _MEL * mel
-    for one, other in ((our_size, their_size), (_short(made), _short(wanted))):
-        linear = (one - other).norm() / (other.norm() + 1.0)
-        total = total + _LINEAR * linear + _LOGARITHMIC * F.l1_loss((one + _FLOOR).log(), (other + _FLOOR).log())
-    return Distance(total, mel.item(), phases.item())
+    mel = F.l1_loss(_log_mel(ours), _log_mel(theirs))
+    compressed = _compressed(theirs)
+    missed = (_compressed(ours) - compressed).square().sum() / compressed.square().sum()
+    short = _short(wanted)
+    short_missed = (_short(made) - short).square().sum() / short.square().sum()
+    total = _MEL * mel + _COMPLEX * missed + _SHORT_SIZES * short_missed
+    return Distance(total, mel.item(), missed.item())

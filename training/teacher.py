@@ -1,7 +1,6 @@
 """The teacher: espeak-ng's American English in many timbres."""
 
 import random
-import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from training.espeak import espeak
 from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Samples = npt.NDArray[np.float32]
 Role = Literal["main", "varied", "unseen"]  # much of it, a little of it, never trained on
 
-_TEACHER_RATE = 22050
-_HEADER = 44  # bytes of a WAV header
+SPEED = 135  # words a minute: a letter, or letters that are one sound, takes about a frame
 _LOUDNESS = 0.08  # root mean square where something is said
 _PEAK = 0.9
 _LEAD, _TAIL = 0.04, 0.12  # seconds of silence kept around the speech
@@ -47,16 +46,33 @@ def random_teacher(role: Role, generator: random.Random) -> Teacher:
     """One of a role's voices with some pitch and speed."""
     sex = generator.choice(("male", "female"))
     variant = generator.choice((_MEN if sex == "male" else _WOMEN)[role])
-    return Teacher(variant, sex, generator.randint(10, 90), generator.randint(90, 200))
+    return Teacher(variant, sex, generator.randint(10, 90), SPEED)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A text said."""
+
+    samples: Samples  # whole frames at 24 kHz
+    words: list[tuple[int, float]]  # the place in the text where each word starts, and the second
+    end: float  # second at which the last word has been said
+
+
+def say(text: str, teacher: Teacher) -> Spoken:
+    """All texts equally loud. Needs the library espeak-ng."""
+    said = espeak().say(text, f"en-us+{teacher.variant}", teacher.pitch, teacher.speed)
+    samples = (said.samples / 32768).astype(np.float32)
+    samples = levelled(soxr.resample(samples, said.sample_rate, SAMPLE_RATE).astype(np.float32))
+    first, last = audible(samples)
+    start = max(0, first - int(_LEAD * SAMPLE_RATE))
+    words = [(place, max(0.0, second - start / SAMPLE_RATE)) for place, second in said.words]
+    samples = whole_frames(samples[start : last + int(_TAIL * SAMPLE_RATE)])
+    return Spoken(samples, words, (last - start) / SAMPLE_RATE)
 
 
 def speak(text: str, teacher: Teacher) -> Samples:
-    """The text said, whole frames at 24 kHz, all equally loud. Needs the program espeak-ng."""
-    voice = f"en-us+{teacher.variant}"
-    command = ["espeak-ng", "-v", voice, "-p", str(teacher.pitch), "-s", str(teacher.speed), "--stdout", text]
-    spoken = subprocess.run(command, check=True, capture_output=True).stdout[_HEADER:]
-    samples = np.frombuffer(spoken[: len(spoken) // 2 * 2], dtype="<i2").astype(np.float32) / 32768
-    return whole_frames(trimmed(levelled(soxr.resample(samples, _TEACHER_RATE, SAMPLE_RATE).astype(np.float32))))
+    """The samples alone."""
+    return say(text, teacher).samples
 
 
 def levelled(samples: Samples) -> Samples:
@@ -67,12 +83,10 @@ def levelled(samples: Samples) -> Samples:
     return samples * min(gain, _PEAK / largest)
 
 
-def trimmed(samples: Samples) -> Samples:
-    """With little silence before and after."""
-    (audible,) = np.nonzero(np.abs(samples) > _AUDIBLE * np.abs(samples).max(initial=1e-6))
-    if not len(audible):
-        return samples
-    return samples[max(0, audible[0] - int(_LEAD * SAMPLE_RATE)) : audible[-1] + int(_TAIL * SAMPLE_RATE)]
+def audible(samples: Samples) -> tuple[int, int]:
+    """The first and the last sample that can be heard."""
+    (heard,) = np.nonzero(np.abs(samples) > _AUDIBLE * np.abs(samples).max(initial=1e-6))
+    return (int(heard[0]), int(heard[-1])) if len(heard) else (0, len(samples))
 
 
 def whole_frames(samples: Samples) -> Samples:

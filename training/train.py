@@ -31,7 +31,7 @@ _COOLING = 0.35  # of the time
 _AVERAGED = 0.995  # kept of the average at each step
 _LONGEST_STEP = 1.0  # norm of a gradient
 _VALIDATED = 128  # examples
-_DROPPED = 0.5  # of examples: most of their frames are missing as inputs; fewer while the learning rate falls
+_DROPPED = 0.3  # of examples: most of their frames are missing as inputs; fewer while the learning rate falls
 _PAUSE = 5.0  # seconds of a step beyond which the process was stopped meanwhile
 _EVERY = 200  # steps between validations
 
@@ -48,8 +48,8 @@ class Trainer:
         torch.manual_seed(SEED)
         self._maker = material.examples
         self._architecture = material.architecture
-        self._train = self._maker.paced("train")
-        self._valid = self._maker.paced("valid")
+        self._train = material.corpus.split("train")
+        self._valid = material.corpus.split("valid")
         self._seconds = 60 * minutes
         self.network = make_network(material)
         for layer in self.network.layers():

@@ -39,8 +39,13 @@ class Work:
 
     @property
     def codes(self) -> Path:
-        """int16 [frames, groups] of all utterances, one after the other."""
+        """int16 [frames, groups] of all utterances at the pace of their texts, one after the other."""
         return self.directory / "codes.npy"
+
+    @property
+    def code_offsets(self) -> Path:
+        """int64 [utterances + 1]: the frame at which the codes of each begin."""
+        return self.directory / "code_offsets.npy"
 
     @property
     def checkpoints(self) -> Path:

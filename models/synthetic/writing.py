@@ -27,7 +27,9 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_vocabulary(directory: Path, vocabulary: Vocabulary) -> None:
+def write_text_tokenizer(directory: Path, vocabulary: Vocabulary) -> None:
+    """The three files of a text tokenizer."""
+    _write_json(directory / "tokenizer_config.json", configuration.tokenizer_config(vocabulary))
     (directory / "vocab.json").write_text(json.dumps(vocabulary.ids, ensure_ascii=False), encoding="utf-8")
     merges = "".join(f"{first} {second}\n" for first, second in vocabulary.merges)
     (directory / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
@@ -60,10 +62,9 @@ def write_configuration(directory: Path, shape: SyntheticShape, kind: Kind, voca
     """Every file of a checkpoint but its tensors."""
     speech = directory / "speech_tokenizer"
     speech.mkdir(parents=True, exist_ok=True)
-    _write_vocabulary(directory, vocabulary)
+    write_text_tokenizer(directory, vocabulary)
     _write_json(directory / "config.json", configuration.model_config(shape, kind, vocabulary))
     _write_json(directory / "generation_config.json", configuration.GENERATION_CONFIG)
-    _write_json(directory / "tokenizer_config.json", configuration.tokenizer_config(vocabulary))
     _write_json(directory / "preprocessor_config.json", configuration.PREPROCESSOR_CONFIG)
     _write_json(speech / "config.json", configuration.speech_tokenizer_config(shape))
     _write_json(speech / "configuration.json", configuration.SPEECH_CONFIGURATION)

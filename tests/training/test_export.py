@@ -10,15 +10,15 @@ import torch
 from models import Sampling, SynthesisRequest, VoicePrompt, load_engine
 from models.architecture import read_architecture
 from models.checkpoint import open_checkpoint
-from models.embedded import lay_out_voice
+from models.embedded import filled, lay_out_voice
 from models.native_backend import supports_native
 from models.quantization import PRECISIONS
 from models.shipped_voice import SPEAKING_KINDS, SpeakingKind, is_shipped
 from models.synthetic.writing import write_checkpoint
 from tests.parity.upstream_reference import Upstream
-from training.export import write_voice
+from training.export import cropped, write_voice
 from training.shape import voice_shape
-from training.vocabulary import letter_vocabulary
+from training.vocabulary import sound_vocabulary
 from training.voice_network import VoiceNetwork
 
 GROUPS, CODEBOOK, VOICES = 8, 512, 3
@@ -28,7 +28,7 @@ GROUPS, CODEBOOK, VOICES = 8, 512, 3
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What would be shipped, of weights that learnt nothing."""
     root = tmp_path_factory.mktemp("voice")
-    vocabulary = letter_vocabulary()
+    vocabulary = sound_vocabulary()
     shape = voice_shape(vocabulary, GROUPS, CODEBOOK)
     write_checkpoint(root / "random", shape, "base")
     torch.manual_seed(0)
@@ -63,7 +63,7 @@ def test_the_native_kernels_have_its_shapes(directory: Path) -> None:
 
 
 def test_upstream_says_the_same(directory: Path) -> None:
-    request = SynthesisRequest("Good morning.", description="A deep voice.")
+    request = SynthesisRequest("Good morning.", description="A deep voice.", text_at_once=False)
     if directory.name == "base":
         hidden = read_architecture(directory).talker.hidden
         request = SynthesisRequest("Good morning.", voice=VoicePrompt(np.ones(hidden, dtype=np.float32)))
@@ -76,8 +76,16 @@ def test_upstream_says_the_same(directory: Path) -> None:
     assert len(np.unique(codes[:, 0])) > 1, "a constant would prove little"
 
 
-def test_letters_are_tokens(directory: Path) -> None:
-    tokenizer = open_checkpoint(directory).text_tokenizer
-    text = "It was, as they said."
-    assert len(tokenizer.encode(text)) == len(text)
-    assert len(tokenizer.encode(f"<|im_start|>assistant\n{text}<|im_end|>\n<|im_start|>assistant\n")) == len(text) + 8
+def test_it_says_which_modes_it_was_not_trained_for(directory: Path) -> None:
+    architecture = read_architecture(directory)
+    assert (architecture.text_at_once, architecture.in_context) == (False, False)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (5,), (2, 3, 4)])
+def test_zeros_at_the_ends_are_not_shipped(shape: tuple[int, ...]) -> None:
+    tensor = torch.zeros([size + 2 for size in shape])
+    tensor[tuple(slice(size) for size in shape)] = 1
+    small = cropped(tensor)
+    assert small.shape == shape
+    assert torch.equal(filled(small, tensor.shape), tensor)
+    assert cropped(torch.zeros(4, 5)).shape == (1, 1)

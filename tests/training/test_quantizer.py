@@ -2,7 +2,10 @@
 
 import torch
 
-from training.quantizer import CODEBOOK, envelope_projection, fit_table, nearest, quantized
+from tests.training.test_codec_networks import small_quantizer
+from training.mel import STEPS
+from training.quantizer import CODEBOOK, GROUPS, fit, fit_table, nearest, pitch_codes, quantized
+from training.sound import COSINES, GATES, PERIODS, Sound
 
 GENERATOR = torch.Generator().manual_seed(3)
 
@@ -30,10 +33,24 @@ def test_nearest_is_the_nearest() -> None:
     assert torch.equal(nearest(points, table), torch.cdist(points, table).argmin(1))
 
 
-def test_the_envelope_does_not_see_harmonics() -> None:
-    smooth = envelope_projection()
-    mels = torch.arange(80.0)
-    ripple = torch.cos(mels * torch.pi * 0.8).repeat(8)
-    slope = torch.cos(mels * torch.pi / 80).repeat(8)
-    assert (ripple @ smooth).norm() < 0.1 * ripple.norm()
-    assert (slope @ smooth).norm() > 0.9 * slope.norm()
+def test_pitch_and_gates_are_kept_exactly() -> None:
+    generator = torch.Generator().manual_seed(4)
+    frames = 600
+    gates = torch.randint(0, 2, (frames, GATES), generator=generator) > 0
+    periods = torch.randint(PERIODS[0], PERIODS[1] + 1, (frames,), generator=generator) * gates.any(1)
+    sound = Sound(torch.randn(frames, STEPS, COSINES, generator=generator), periods, gates)
+    quantizer = fit(sound, 1)
+    codes = quantizer.encode(quantizer.latents(sound))
+    found = quantizer.decode(codes)
+    assert torch.equal(codes[:, 1], pitch_codes(sound))
+    assert torch.equal(found.periods, periods)
+    assert torch.equal(found.gates, gates)
+    assert (found.envelope - sound.envelope).norm() < 0.8 * sound.envelope.norm()
+
+
+def test_codes_of_a_batch_sound_like_those_of_its_rows() -> None:
+    quantizer = small_quantizer()
+    codes = torch.randint(0, CODEBOOK, (2, 3, GROUPS), generator=torch.Generator().manual_seed(2))
+    whole, row = quantizer.decode(codes), quantizer.decode(codes[1])
+    for name in Sound.__dataclass_fields__:
+        assert torch.equal(getattr(whole, name)[1], getattr(row, name))

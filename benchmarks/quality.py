@@ -1,8 +1,8 @@
-"""What a precision costs in quality: `python -m benchmarks.quality CHECKPOINT TEACHER`.
+"""What a precision costs in quality: `python -m benchmarks.quality`.
 
-Sentences that a voice was not trained on, spoken as a clone of its teacher, against the teacher's own readings: how far
-the sound is, how long it is, whether it ends, and how likely the teacher's codes are. `training.quality_readings` makes
-the teacher's part.
+Sentences that the embedded voice was not trained on, spoken by the shipped narrator, against the teacher reading them
+with the same voice: how far the sound is, how long it is, whether it ends, and how likely the teacher's codes are. The
+teacher's part is in teacher.npz, which `training.quality_readings` makes.
 """
 
 import argparse
@@ -20,11 +20,14 @@ from models.engine_options import EngineOptions
 from models.language_model import load_language_model
 from models.prompt import PromptBuilder
 from models.quantization import PRECISIONS, Precision
-from models.types import Codes, Samples
+from models.types import Codes
 from training.distance import Features
 from training.readings import Reading, Summary, judge, say, summarise
-from training.work import SAMPLE_RATE
+from voices.library import PRESETS
+from voices.reference_audio import read_reference_audio
+from voices.voice_folder import REFERENCE_FILE
 
+TEACHER = Path(__file__).with_name("teacher.npz")
 _OTHERS = 4  # other sentences that a reading is compared with
 _POSITIONS = 1024
 
@@ -47,39 +50,31 @@ class Row:
     nats: float  # of the teacher's codes 0, a frame
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """The teacher's part: a clip of its voice, and sentences."""
+def write_sentences(path: Path, sentences: Sequence[Sentence]) -> None:
+    """Compressed."""
+    features, codes = ([getattr(one, name) for one in sentences] for name in ("features", "codes"))
+    np.savez_compressed(
+        path,
+        texts=np.array([one.text for one in sentences]),
+        features=np.concatenate(features).astype(np.float16),
+        feature_ends=np.cumsum([len(one) for one in features]),
+        codes=np.concatenate(codes).astype(np.int16),
+        code_ends=np.cumsum([len(one) for one in codes]),
+    )
 
-    clip: Samples  # 24 kHz
-    sentences: list[Sentence]
 
-    def voice(self, engine: SpeechEngine) -> VoicePrompt:
-        """The teacher as an engine hears it."""
-        return engine.encode_voice(self.clip, SAMPLE_RATE, None)
+def read_sentences(path: Path = TEACHER) -> list[Sentence]:
+    """What `write_sentences` wrote."""
+    with np.load(path) as file:
+        features = np.split(file["features"].astype(np.float32), file["feature_ends"][:-1])
+        codes = np.split(file["codes"].astype(np.int64), file["code_ends"][:-1])
+        return [Sentence(*one) for one in zip(map(str, file["texts"]), features, codes, strict=True)]
 
-    def save(self, path: Path) -> None:
-        """Compressed."""
-        features, codes = ([getattr(one, name) for one in self.sentences] for name in ("features", "codes"))
-        np.savez_compressed(
-            path,
-            clip=(self.clip * 32767).astype(np.int16),
-            texts=np.array([one.text for one in self.sentences]),
-            features=np.concatenate(features).astype(np.float16),
-            feature_ends=np.cumsum([len(one) for one in features]),
-            codes=np.concatenate(codes).astype(np.int16),
-            code_ends=np.cumsum([len(one) for one in codes]),
-        )
 
-    @classmethod
-    def load(cls, path: Path) -> "Readings":
-        """What `save` wrote."""
-        with np.load(path) as file:
-            features = np.split(file["features"].astype(np.float32), file["feature_ends"][:-1])
-            codes = np.split(file["codes"].astype(np.int64), file["code_ends"][:-1])
-            clip = file["clip"].astype(np.float32) / 32767
-            texts = map(str, file["texts"])
-            return cls(clip, [Sentence(*one) for one in zip(texts, features, codes, strict=True)])
+def narrator(engine: SpeechEngine) -> VoicePrompt:
+    """The shipped narrator, by the speaker embedding alone."""
+    clip = read_reference_audio((PRESETS / "narrator_cloned" / REFERENCE_FILE).read_bytes())
+    return engine.encode_voice(clip.samples, clip.sample_rate, None)
 
 
 def readings(engine: SpeechEngine, voice: VoicePrompt, sentences: Sequence[Sentence]) -> Summary:
@@ -98,13 +93,13 @@ def readings(engine: SpeechEngine, voice: VoicePrompt, sentences: Sequence[Sente
 
 @torch.inference_mode()
 def likelihood(
-    directory: Path,
+    source: str,
     precision: Precision,
     voice: VoicePrompt,
     sentences: Sequence[Sentence],
 ) -> float:
     """Mean negative logarithm of the probability of the teacher's codes 0, in nats a frame, the end included."""
-    checkpoint = open_checkpoint(directory)
+    checkpoint = open_checkpoint(source)
     model = load_language_model(checkpoint, precision, EngineOptions(slots=1, max_positions=_POSITIONS))
     builder = PromptBuilder(
         checkpoint.architecture,
@@ -131,15 +126,15 @@ def likelihood(
     return total / frames
 
 
-def measure(directory: Path, precision: Precision, teacher: Readings) -> Row:
+def measure(checkpoint: str, precision: Precision, sentences: Sequence[Sentence]) -> Row:
     """One row of the table."""
-    engine = load_engine(directory, precision)
+    engine = load_engine(checkpoint, precision)
     try:
-        voice = teacher.voice(engine)
-        summary = readings(engine, voice, teacher.sentences)
+        voice = narrator(engine)
+        summary = readings(engine, voice, sentences)
     finally:
         engine.close()
-    return Row(precision, summary, likelihood(directory, precision, voice, teacher.sentences))
+    return Row(precision, summary, likelihood(checkpoint, precision, voice, sentences))
 
 
 HEADS = (
@@ -147,6 +142,7 @@ HEADS = (
     "distance",
     "to other sentences",
     "ratio",
+    "of cepstra",
     "duration off by",
     "ended",
     "nats a frame",
@@ -156,7 +152,7 @@ HEADS = (
 def cells(row: Row) -> list[str]:
     """A row of the table as text."""
     summary = row.summary
-    distances = (f"{summary.own:.2f}", f"{summary.others:.2f}", f"{summary.ratio:.2f}")
+    distances = (f"{one:.2f}" for one in (summary.own, summary.others, summary.ratio, summary.cepstral_ratio))
     ended = f"{summary.ended} of {summary.count}"
     return [
         row.precision,
@@ -170,12 +166,11 @@ def cells(row: Row) -> list[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="directory of a Base checkpoint")
-    parser.add_argument("teacher", type=Path, help="what training.quality_readings wrote")
+    parser.add_argument("--checkpoint", default="embedded:base", help="a Base checkpoint, or its directory")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     arguments = parser.parse_args()
-    teacher = Readings.load(arguments.teacher)
-    rows = [measure(arguments.checkpoint, precision, teacher) for precision in arguments.precisions]
+    sentences = read_sentences()
+    rows = [measure(arguments.checkpoint, precision, sentences) for precision in arguments.precisions]
     for line in (HEADS, *map(cells, rows)):
         print(" | ".join(f"{cell:>18}" for cell in line))
     print(json.dumps([asdict(row) for row in rows]))

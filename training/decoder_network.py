@@ -19,7 +19,7 @@ from training.initial import initial
 from training.quantizer import Quantizer
 
 _BLOCKS = "decoder.decoder."
-_STRAIGHT = 8.0  # logarithm of what divides a snake's bend: samples pass it as they are
+_STRAIGHT = 12.0  # logarithm of what divides a snake's bend: samples pass it as they are
 _SOFT = 1e-3  # deviation of the reading at the start
 
 
@@ -31,9 +31,9 @@ class DecoderNetwork(nn.Module):
         self.dimensions = dimensions
         generator = torch.Generator().manual_seed(seed)
         tensors = codec_decoder_tensors(dimensions)
-        fixed = {name for name in tensors if name.startswith(_BLOCKS)}
-        self._fixed = {name: initial(name, tensors[name], generator) for name in sorted(fixed)}
-        self._names = {name: name.replace(".", "/") for name in tensors if ".vq." not in name and name not in fixed}
+        self._blocks = {name: shape for name, shape in tensors.items() if name.startswith(_BLOCKS)}
+        trained = (name for name in tensors if ".vq." not in name and name not in self._blocks)
+        self._names = {name: name.replace(".", "/") for name in trained}
         self.weights = nn.ParameterDict(
             {key: nn.Parameter(initial(name, tensors[name], generator)) for name, key in self._names.items()}
         )
@@ -56,24 +56,20 @@ class DecoderNetwork(nn.Module):
 
     def published(self) -> dict[str, Tensor]:
         """All tensors of the published format: the first convolution reads all samples of a step off it, one a channel,
-        and each block hands them on to the parts of the step that they belong to. Channels left over are not heard."""
-        tensors = {name: self.weight(name).detach() for name in self._names} | {
-            name: tensor.clone() for name, tensor in self._fixed.items()
-        }
+        and each block hands them on to the parts of the step that they belong to. Everything else in blocks is zero."""
+        tensors = {name: self.weight(name).detach() for name in self._names}
+        for name, shape in self._blocks.items():
+            tensors[name] = torch.full(shape, _STRAIGHT if name.endswith("beta") else 0.0)
         for group, table in enumerate(self.tables):
             part, layer = ("first", 0) if group == 0 else ("rest", group - 1)
             book = f"decoder.quantizer.rvq_{part}.vq.layers.{layer}._codebook"
             tensors |= {f"{book}.embedding_sum": table.detach(), f"{book}.cluster_usage": torch.ones(len(table))}
-        for name in self._fixed:
-            if name.endswith("beta"):
-                tensors[name].fill_(_STRAIGHT)
         rates, count = self.dimensions.upsample_rates, self.reading.out_features
         _read(tensors, f"{_BLOCKS}0.conv", self.reading.weight.detach(), self.reading.bias.detach())
         for number, ratio in enumerate(rates, start=1):
             kernel = tensors[f"{_BLOCKS}{number}.block.1.conv.weight"]  # [in, out, 2 * ratio]
             place = torch.arange(count)
             count //= ratio
-            kernel[:, :count] = 0
             kernel[place, place % count, place // count] = 1
         _read(tensors, f"{_BLOCKS}{len(rates) + 2}.conv", torch.ones(1, 1), torch.zeros(1))
         return tensors
@@ -114,7 +110,5 @@ class DecoderNetwork(nn.Module):
 
 def _read(tensors: dict[str, Tensor], name: str, weight: Tensor, bias: Tensor) -> None:
     """Let the first rows of a causal convolution be a product [out, in] with the present alone."""
-    kernel = tensors[f"{name}.weight"]
-    kernel[: len(weight)] = 0
-    kernel[: len(weight), : weight.shape[1], -1] = weight
+    tensors[f"{name}.weight"][: len(weight), : weight.shape[1], -1] = weight
     tensors[f"{name}.bias"][: len(bias)] = bias

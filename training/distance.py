@@ -1,5 +1,7 @@
 """How far one reading is from another: mel spectra warped onto each other in time."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,6 +12,7 @@ from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 Features = npt.NDArray[np.float32]  # [windows, mels]
 
 _JOINED = 2  # windows of 10 ms that become one
+_CEPSTRA = 13
 RATE = SAMPLE_RATE / HOP / _JOINED
 
 
@@ -18,6 +21,15 @@ def features(samples: npt.NDArray[np.float32]) -> Features:
     whole = np.pad(samples.astype(np.float32), (0, -len(samples) % SAMPLES_PER_FRAME))
     mel = log_mel(torch.from_numpy(whole)).numpy()
     return mel.reshape(-1, _JOINED, mel.shape[1]).mean(axis=1)
+
+
+def cepstra(mel: Features) -> Features:
+    """The mel cepstrum of each window without its level, 1 to 13: what is said, hardly how high. Their distance is the
+    mel-cepstral distortion (Kubichek, 1993) without its factor of decibels: [windows, mels] -> [windows, 13]."""
+    mels = mel.shape[1]
+    place = (np.arange(mels) + 0.5) * math.pi / mels
+    basis = math.sqrt(2 / mels) * np.cos(place[:, None] * np.arange(1, 1 + _CEPSTRA))
+    return (mel @ basis).astype(np.float32)
 
 
 def warped_distance(one: Features, other: Features) -> float:

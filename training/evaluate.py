@@ -177,7 +177,7 @@ def main() -> None:
     corpus = Corpus(work_of(arguments))
     base = load_engine(arguments.base, arguments.precision)
     summary = summarise(readings(base, corpus, arguments.sentences))
-    sys.stdout.write(f"ratio {summary.ratio:.3f} {summary}\n")
+    sys.stdout.write(f"ratio {summary.ratio:.3f}, of cepstra {summary.cepstral_ratio:.3f}: {summary}\n")
     cloned = clones(base, corpus)
     base.close()
     for clone in cloned:

@@ -38,7 +38,7 @@ _NEAR = (10, 15)  # espeak-ng's pitch and speed: as near is nearly the same voic
 class Mixture:
     """Shares of the ways in which utterances are prompted."""
 
-    design: float = 0.35
+    design: float = 0.6  # of the main timbres
     language: float = 0.4  # named, not left to the model
     varied: float = 0.1  # timbres of which there is little
     second: float = 0.15  # a second utterance follows

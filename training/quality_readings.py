@@ -1,24 +1,21 @@
-"""The teacher's part of `benchmarks.quality`: `python -m training.quality_readings OUT`. Needs espeak-ng."""
+"""The teacher's part of `benchmarks.quality`: `python -m training.quality_readings`. Needs espeak-ng."""
 
 import sys
-from pathlib import Path
 
-from benchmarks.quality import Readings, Sentence
+from benchmarks.quality import TEACHER, Sentence, write_sentences
 from training.corpus import Corpus
 from training.distance import features
 from training.quantizer import Quantizer, paced_sound
 from training.teacher import SPEED, Teacher, say
 from training.work import work_of, work_parser
 
-NARRATOR = Teacher("m3", "male", pitch=45, speed=SPEED)
-_TEXT = "The river runs quietly past the old stone bridge, and every morning the baker opens his door."
+NARRATOR = Teacher("m3", "male", pitch=45, speed=SPEED)  # as voices/make_presets.py
 
 
 def main() -> None:
     """The command line."""
     parser = work_parser("Let the teacher read held-out sentences")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--sentences", type=int, default=25)
+    parser.add_argument("--sentences", type=int, default=12)
     arguments = parser.parse_args()
     work = work_of(arguments)
     quantizer = Quantizer.load(work.quantizer)
@@ -27,8 +24,8 @@ def main() -> None:
         spoken = say(one.text, NARRATOR)
         codes = quantizer.encode(quantizer.latents(paced_sound(one.text, spoken)))
         sentences.append(Sentence(one.text, features(spoken.samples), codes.numpy()))
-    Readings(say(_TEXT, NARRATOR).samples, sentences).save(arguments.out)
-    sys.stdout.write(f"{arguments.out}: {arguments.out.stat().st_size / 1000:.0f} kB\n")
+    write_sentences(TEACHER, sentences)
+    sys.stdout.write(f"{TEACHER}: {TEACHER.stat().st_size / 1000:.0f} kB\n")
 
 
 if __name__ == "__main__":

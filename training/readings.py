@@ -7,7 +7,7 @@ import numpy as np
 
 from models.engine_api import SpeechEngine
 from models.types import FinishReason, Samples, SynthesisRequest
-from training.distance import RATE, Features, features, warped_distance
+from training.distance import RATE, Features, cepstra, features, warped_distance
 from training.work import SAMPLE_RATE
 
 _TOLERANCE = 0.25  # of the teacher's duration
@@ -19,6 +19,8 @@ class Reading:
 
     own: float  # mel distance to the teacher reading the same sentence
     others: float  # mean of those to the teacher reading other ones
+    own_cepstral: float  # the same of cepstra
+    others_cepstral: float
     seconds: float
     ratio: float  # duration over the teacher's
     ended: bool  # the model said that it had finished
@@ -31,6 +33,8 @@ class Summary:
     count: int
     own: float
     others: float
+    own_cepstral: float
+    others_cepstral: float
     duration_error: float  # mean of |duration over the teacher's - 1|
     ended: int
     ended_in_time: int  # and with a duration within a quarter of the teacher's
@@ -39,6 +43,11 @@ class Summary:
     def ratio(self) -> float:
         """Distance to what was to be said over that to other sentences: 1 is babble."""
         return self.own / self.others
+
+    @property
+    def cepstral_ratio(self) -> float:
+        """The same of cepstra."""
+        return self.own_cepstral / self.others_cepstral
 
 
 def say(engine: SpeechEngine, request: SynthesisRequest) -> tuple[Samples, FinishReason]:
@@ -54,9 +63,12 @@ def judge(samples: Samples, reason: FinishReason, teacher: Features, others: Seq
     """Compare with the teacher's reading and with its readings of other sentences."""
     seconds = len(samples) / SAMPLE_RATE
     spoken = features(samples if len(samples) else np.zeros(SAMPLE_RATE, dtype=np.float32))
+    heard = cepstra(spoken)
     return Reading(
         own=warped_distance(spoken, teacher),
         others=float(np.mean([warped_distance(spoken, other) for other in others])),
+        own_cepstral=warped_distance(heard, cepstra(teacher)),
+        others_cepstral=float(np.mean([warped_distance(heard, cepstra(other)) for other in others])),
         seconds=seconds,
         ratio=seconds * RATE / len(teacher),
         ended=reason is FinishReason.EOS,
@@ -68,8 +80,10 @@ def summarise(readings: Sequence[Reading]) -> Summary:
     in_time = [one.ended and abs(one.ratio - 1) <= _TOLERANCE for one in readings]
     return Summary(
         count=len(readings),
-        own=float(np.mean([one.own for one in readings])),
-        others=float(np.mean([one.others for one in readings])),
+        **{
+            name: float(np.mean([getattr(one, name) for one in readings]))
+            for name in ("own", "others", "own_cepstral", "others_cepstral")
+        },
         duration_error=float(np.mean([abs(one.ratio - 1) for one in readings])),
         ended=sum(one.ended for one in readings),
         ended_in_time=sum(in_time),

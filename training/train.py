@@ -23,7 +23,7 @@ from training.work import SEED, Work, work_of, work_parser
 
 _POSITIONS = 1600  # of a batch
 _POOL = 400  # examples that are sorted by length at a time
-_PREDICTOR_SHARE = 0.25  # of the frames
+_PREDICTOR_SHARE = 0.5  # of the frames
 _NOISE = 0.12  # at most so many codes of an example are drawn anew where they are inputs
 _PEAK, _PEAK_MATRICES = 3e-3, 8e-3  # learning rates: of tables and vectors (Adam), of layers' matrices (Muon)
 _WARM = 100  # steps

@@ -66,7 +66,8 @@ class Voice:
 
     @property
     def mode(self) -> CloneMode | None:
-        """How a cloned voice is spoken: without a transcript only its speaker embedding can be used."""
+        """How a cloned voice is spoken by models that clone in context: without a transcript only its speaker embedding
+        can be used."""
         if self.reference is None:
             return None
         return "icl" if self.reference.text is not None else "x_vector"
@@ -110,7 +111,7 @@ class Voice:
     def dump_prompt(self, model_size: str, prompt: VoicePrompt) -> bytes:
         """The file that keeps `prompt`, which `model_size` made from this voice's clip and transcript."""
         reference = self._reference()
-        assert prompt.is_icl == (reference.text is not None), "the prompt was not made from this voice"
+        assert reference.text is not None or not prompt.is_icl, "the prompt was not made from this voice"
         return conditioning.dump_prompt(prompt, model_size, reference.fingerprint)
 
     def reference_audio(self) -> ReferenceAudio:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.distance import RATE, features, warped_distance
+from training.distance import RATE, cepstra, features, warped_distance
 
 
 def _spectra(count: int, seed: int) -> np.ndarray:
@@ -35,6 +35,15 @@ def test_a_path_is_the_best_of_all() -> None:
                 best[row, column] + 2 * cost, best[row, column + 1] + cost, best[row + 1, column] + cost
             )
     assert warped_distance(one, other) == pytest.approx(best[7, 9] / 16, rel=1e-5)
+
+
+def test_cepstra_see_formants_but_neither_level_nor_harmonics() -> None:
+    mels = np.arange(80)
+    flat = np.zeros((1, 80), dtype=np.float32)
+    formant, ripple = np.cos(mels * np.pi * 4 / 80), np.cos(mels * np.pi * 0.8)
+    assert np.linalg.norm(cepstra(flat + 3)) < 1e-4
+    assert np.linalg.norm(cepstra(flat + ripple)) < 0.1 * np.linalg.norm(ripple)
+    assert np.linalg.norm(cepstra(flat + formant)) > 0.9 * np.linalg.norm(formant)
 
 
 def test_features_have_their_rate() -> None:

@@ -10,7 +10,7 @@ from training.checkpoint import Checkpoint
 from training.codec_shape import DECODER
 from training.corpus import Corpus
 from training.decoder_network import DecoderNetwork
-from training.lessons import CONTEXT, SETTLING, Lesson, Lessons
+from training.lessons import Lesson, Lessons
 from training.quantizer import CODEBOOK, WIDTH, Quantizer
 from training.schedule import rate
 from training.spectral_loss import distance
@@ -40,7 +40,7 @@ def train(work: Work, steps: int) -> None:
         for optimizer, highest in zip(optimizers, (_RATE, _RATE_MATRICES), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = highest * rate(step, steps)
-        reports.append(_step(network, optimizers, lessons.draw(generator)))
+        reports.append(learn(network, optimizers, lessons.draw(generator)))
         if (step + 1) % _REPORT == 0:
             mel, missed = np.mean(reports, axis=0)
             sys.stdout.write(f"step {step + 1}/{steps}: mel {mel:.4f}, missed {missed:.4f}\n")
@@ -49,13 +49,13 @@ def train(work: Work, steps: int) -> None:
             checkpoint.save(step + 1)
 
 
-def _step(network: DecoderNetwork, optimizers: Sequence[torch.optim.Optimizer], lesson: Lesson) -> tuple[float, float]:
+def learn(network: DecoderNetwork, optimizers: Sequence[torch.optim.Optimizer], lesson: Lesson) -> tuple[float, float]:
     """Distance of log-mels, and share of the compressed spectrum missed."""
-    settled = SETTLING * SAMPLES_PER_FRAME
+    settled = lesson.settling * SAMPLES_PER_FRAME
     for optimizer in optimizers:
         optimizer.zero_grad()
     with torch.autocast("cpu", torch.bfloat16):
-        made = network(lesson.codes, CONTEXT)
+        made = network(lesson.codes, lesson.context)
     missed = distance(made.float()[:, settled:], lesson.samples[:, settled:])
     missed.total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

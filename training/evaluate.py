@@ -1,28 +1,26 @@
 """What the finished voice can do, in figures: `python -m training.evaluate`. Needs espeak-ng and the corpus.
 
-Readings: held-out sentences spoken as a clone of the teacher, against the teacher's own readings. Clones: voices that
+Readings: held-out sentences in the narrator's voice, against the teacher's own readings. Clones: voices that
 were never trained on. Designs: descriptions put in ways that were never trained on.
 """
 
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.quality import narrator, readings
 from models import SpeechEngine, load_engine
 from models.types import Samples, Sampling, SynthesisRequest, VoicePrompt
-from training.corpus import Corpus, Utterance
+from training.corpus import Corpus
 from training.descriptions import Level, Sex, Traits, describe
-from training.distance import features
 from training.pitch import median_pitch
-from training.readings import Reading, judge, say, summarise
-from training.teacher import Teacher, speak
+from training.quality_readings import held_out
+from training.readings import say
 from training.work import SAMPLE_RATE, SEED, work_of, work_parser
 
-_OTHERS = 5  # other sentences that a reading is compared with
-_CLIP_TEXT = "Every morning the baker opens his door, and the river runs past the old stone bridge."
 _ASKED: tuple[tuple[Sex, Level, Level], ...] = (
     ("male", "low", "low"),
     ("female", "high", "high"),
@@ -37,34 +35,9 @@ _ASKED: tuple[tuple[Sex, Level, Level], ...] = (
 )
 
 
-def teacher_of(utterance: Utterance) -> Teacher:
-    """The voice that an utterance was spoken with."""
-    sex: Sex = "male" if utterance.sex == "male" else "female"
-    return Teacher(utterance.variant, sex, utterance.pitch, utterance.speed)
-
-
-def readings(engine: SpeechEngine, corpus: Corpus, count: int) -> list[Reading]:
-    """Held-out sentences as clones of their teachers."""
-    chosen = corpus.split("held_out", "main")[:count]
-    judged: list[Reading] = []
-    for number, one in enumerate(chosen):
-        teacher = teacher_of(one)
-        clip = speak(_CLIP_TEXT, teacher)
-        voice = engine.encode_voice(clip, SAMPLE_RATE, None)
-        others = [chosen[(number + step) % len(chosen)].text for step in range(1, _OTHERS + 1)]
-        samples, reason = say(engine, SynthesisRequest(one.text, voice=voice, sampling=Sampled.of(engine, number)))
-        sounds = [features(speak(text, teacher)) for text in others]
-        judged.append(judge(samples, reason, features(corpus.samples(one)), sounds))
-    return judged
-
-
-class Sampled:
-    """The checkpoint's own sampling with a seed."""
-
-    @staticmethod
-    def of(engine: SpeechEngine, seed: int) -> Sampling:
-        """Settings of a request."""
-        return Sampling(**{**asdict(engine.info.generation_defaults), "seed": seed})
+def _sampling(engine: SpeechEngine, seed: int) -> Sampling:
+    """The checkpoint's own, with a seed."""
+    return replace(engine.info.generation_defaults, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +73,7 @@ def clones(engine: SpeechEngine, corpus: Corpus) -> list[Clone]:
     for number, clip in enumerate(clips):
         voice = engine.encode_voice(corpus.samples(clip), SAMPLE_RATE, None)
         text = " ".join(sentences[2 * number : 2 * number + 2])
-        samples, _ = say(engine, SynthesisRequest(text, voice=voice, sampling=Sampled.of(engine, number)))
+        samples, _ = say(engine, SynthesisRequest(text, voice=voice, sampling=_sampling(engine, number)))
         voices.append(voice)
         spoken.append((engine.encode_voice(samples, SAMPLE_RATE, None), median_pitch(samples, SAMPLE_RATE)))
     pitches = np.log2([max(clip.median_pitch, 1.0) for clip in clips])
@@ -127,21 +100,21 @@ class Design:
     other_sex_pitch: float  # of the other sex, plain
 
     @property
-    def moved(self) -> bool:
-        """Sex, pitch and pace all as asked."""
+    def moved(self) -> dict[str, bool]:
+        """Which of sex, pitch and pace are as asked."""
         high, fast, woman = self.traits.pitch == "high", self.traits.pace == "high", self.traits.sex == "female"
-        return (
-            (self.pitch > self.plain_pitch) == high
-            and (self.pace > self.plain_pace) == fast
-            and (self.plain_pitch > self.other_sex_pitch) == woman
-        )
+        return {
+            "sex": (self.plain_pitch > self.other_sex_pitch) == woman,
+            "pitch": self.pitch != self.plain_pitch and (self.pitch > self.plain_pitch) == high,
+            "pace": self.pace != self.plain_pace and (self.pace > self.plain_pace) == fast,
+        }
 
 
 def _heard(engine: SpeechEngine, description: str, sentences: Sequence[str], seed: int) -> tuple[float, float]:
     """Median pitch in hertz and words a minute."""
     spoken: list[Samples] = []
     for number, text in enumerate(sentences):
-        sampling = Sampled.of(engine, seed + number)
+        sampling = _sampling(engine, seed + number)
         samples, _ = say(engine, SynthesisRequest(text, description=description, sampling=sampling))
         spoken.append(samples)
     words, seconds = sum(len(text.split()) for text in sentences), sum(map(len, spoken)) / SAMPLE_RATE
@@ -174,9 +147,10 @@ def main() -> None:
     parser.add_argument("--design", default="embedded:voice_design")
     parser.add_argument("--precision", default="bf16")
     arguments = parser.parse_args()
-    corpus = Corpus(work_of(arguments))
+    work = work_of(arguments)
+    corpus = Corpus(work)
     base = load_engine(arguments.base, arguments.precision)
-    summary = summarise(readings(base, corpus, arguments.sentences))
+    summary = readings(base, narrator(base), held_out(work, arguments.sentences))
     sys.stdout.write(f"ratio {summary.ratio:.3f}, of cepstra {summary.cepstral_ratio:.3f}: {summary}\n")
     cloned = clones(base, corpus)
     base.close()
@@ -187,10 +161,10 @@ def main() -> None:
     design.close()
     for one in designed:
         sys.stdout.write(f"{one} moved {one.moved}\n")
-    sys.stdout.write(
-        f"clones nearer to their own clip: {sum(one.nearer for one in cloned)} of {len(cloned)}; "
-        f"descriptions followed: {sum(one.moved for one in designed)} of {len(designed)}\n"
-    )
+    sys.stdout.write(f"clones nearer to their own clip: {sum(one.nearer for one in cloned)} of {len(cloned)}\n")
+    for trait in ("sex", "pitch", "pace"):
+        count = sum(one.moved[trait] for one in designed)
+        sys.stdout.write(f"descriptions whose {trait} was followed: {count} of {len(designed)}\n")
 
 
 if __name__ == "__main__":

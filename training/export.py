@@ -32,12 +32,12 @@ from training.work import Work, work_of, work_parser
 # Chosen on sentences that are not trained on.
 GENERATION: dict[str, Any] = {
     "do_sample": True,
-    "temperature": 0.6,
+    "temperature": 0.3,
     "top_k": 50,
     "top_p": 1.0,
     "repetition_penalty": 1.0,
     "subtalker_dosample": True,
-    "subtalker_temperature": 0.6,
+    "subtalker_temperature": 0.3,
     "subtalker_top_k": 50,
     "subtalker_top_p": 1.0,
     "max_new_tokens": 1024,

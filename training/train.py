@@ -24,14 +24,14 @@ from training.work import SEED, Work, work_of, work_parser
 _POSITIONS = 1600  # of a batch
 _POOL = 400  # examples that are sorted by length at a time
 _PREDICTOR_SHARE = 0.5  # of the frames
-_NOISE = 0.12  # at most so many codes of an example are drawn anew where they are inputs
+_NOISE = 0.2  # at most so many codes of an example are drawn anew where they are inputs
 _PEAK, _PEAK_MATRICES = 3e-3, 8e-3  # learning rates: of tables and vectors (Adam), of layers' matrices (Muon)
 _WARM = 100  # steps
 _COOLING = 0.35  # of the time
 _AVERAGED = 0.995  # kept of the average at each step
 _LONGEST_STEP = 1.0  # norm of a gradient
 _VALIDATED = 128  # examples
-_DROPPED = 0.3  # of examples: most of their frames are missing as inputs; fewer while the learning rate falls
+_DROPPED = 0.4  # of examples: most of their frames are missing as inputs
 _PAUSE = 5.0  # seconds of a step beyond which the process was stopped meanwhile
 _EVERY = 200  # steps between validations
 
@@ -108,8 +108,7 @@ class Trainer:
             numbers = np.random.default_rng((SEED, self.step))
             examples = self._maker.draw(self._train, _POOL, generator)
             for places in batches([len(one.rows.text) for one in examples], _POSITIONS, generator):
-                dropped = _DROPPED * self._cooled()
-                yield self._collate([examples[place] for place in places], generator, numbers, dropped=dropped)
+                yield self._collate([examples[place] for place in places], generator, numbers, _NOISE, _DROPPED)
 
     def _cooled(self) -> float:
         """1, then falling to 0 in the last part of the time."""
@@ -120,8 +119,8 @@ class Trainer:
         examples: Sequence[Example],
         generator: random.Random,
         numbers: np.random.Generator,
-        noise: float = _NOISE,
-        dropped: float = 0.0,
+        noise: float,
+        dropped: float,
     ) -> tuple[Batch, Heard]:
         longest = -(-max(len(one.rows.text) for one in examples) // 16) * 16
         rows = [one.rows for one in examples]
@@ -154,7 +153,7 @@ class Trainer:
         examples = self._maker.draw(self._valid, _VALIDATED, generator)
         sums, counted = np.zeros(3), 0
         for places in batches([len(one.rows.text) for one in examples], _POSITIONS, generator):
-            batch, heard = self._collate([examples[place] for place in places], generator, numbers, noise=0.0)
+            batch, heard = self._collate([examples[place] for place in places], generator, numbers, 0.0, 0.0)
             with torch.autocast("cpu", torch.bfloat16):
                 losses = self.averaged(batch, heard)
             frames = len(batch.targets)
@@ -189,7 +188,7 @@ def _save(state: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """The command line."""
     parser = work_parser("Train talker, code predictor and speaker encoder")
-    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--minutes", type=float, default=100)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

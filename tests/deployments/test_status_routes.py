@@ -10,14 +10,14 @@ from models import OverloadedError
 from tests.deployments.helpers import App, make_config
 
 
-def test_status_tells_every_model_and_that_embedded_weights_babble(app: App) -> None:
+def test_status_tells_every_model_and_what_the_embedded_voice_is(app: App) -> None:
     body = app.http.get("/api/v1/status").json()
     assert [model["id"] for model in body["models"]] == ["base-small-bf16", "base-small-fp32", "voice-design-nf4"]
     for model in body["models"]:
         assert (model["state"], model["weights"], model["load_seconds"]) == ("ready", "embedded", 0.25)
         assert model["resident_bytes"] > 0
         assert model["budget_bytes"] > 0
-    assert "random weights" in body["notice"]
+    assert "24 MB" in body["notice"]
     assert body["node"]["cores"] >= 1
     assert body["uptime_s"] >= 0
     assert body["version"]

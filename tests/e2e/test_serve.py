@@ -58,7 +58,7 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def test_what_the_launcher_says_to_type_works(server: Server, tmp_path: Path) -> None:
     said = "".join(server.output)
-    assert "random weights" in said
+    assert "24 MB" in said
     commands = re.findall(r"^  (curl (?:.*\\\n)*.*)$", said, flags=re.MULTILINE)
     assert len(commands) == 3
     for command in commands:

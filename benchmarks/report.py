@@ -13,8 +13,11 @@ from typing import Any
 from benchmarks.cold_start import seconds_to_first_sound
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.parts import CODEC_CALLS, PREFILL_POSITIONS
+from benchmarks.quality import HEADS as QUALITY_HEADS
+from benchmarks.quality import cells, measure, read_sentences
 from benchmarks.upstream_peer import measure_apart
 from benchmarks.weights import benchmark_checkpoint
+from models.quantization import PRECISIONS
 
 TARGET = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
 ROWS = (
@@ -78,6 +81,17 @@ def _part_rows() -> list[list[object]]:
     return rows
 
 
+def _quality() -> str:
+    sentences = read_sentences()
+    rows = [cells(measure("embedded:base", precision, sentences)) for precision in PRECISIONS]
+    return f"""## What a precision costs in quality
+
+The embedded voice on {len(sentences)} sentences that it was not trained on. [QUALITY.md](QUALITY.md) says what the
+columns mean.
+
+{_table(QUALITY_HEADS, rows)}"""
+
+
 def _document(machine: Machine, frames: int) -> str:
     own = _own_rows(frames)
     peers = [measure_apart(benchmark_checkpoint(model), precision, min(frames, 25)) for model, precision in PEERS]
@@ -123,6 +137,8 @@ Kernels forced to `avx2`, torch by {held}; one stream.
 ## qwen-tts 0.1.1, the same text on the same weights
 
 {_table(["", "RTF", "load s", "peak MB"], peer_rows)}
+
+{_quality()}
 """
 
 

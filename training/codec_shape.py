@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 from models.synthetic.shapes import TINY
+from training.place import PLACES
 from training.quantizer import CODEBOOK, GROUPS, WIDTH
+
+CODES = GROUPS + PLACES  # of a frame: its sound, and the place of the next one
 
 DECODER = replace(
     TINY.codec,
-    code_groups=GROUPS,
+    code_groups=CODES,
     codebook_size=CODEBOOK,
     codebook_dim=2 * WIDTH,
     latent=256,
@@ -24,4 +27,4 @@ DECODER = replace(
 )
 
 # Nothing is cloned in context, so nothing encodes clips: an encoder has to be there, but it holds nothing.
-ENCODER = replace(TINY.codec_encoder, quantizers=GROUPS, code_groups=GROUPS, codebook_size=CODEBOOK)
+ENCODER = replace(TINY.codec_encoder, quantizers=CODES, code_groups=CODES, codebook_size=CODEBOOK)

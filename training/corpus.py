@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.types import Codes
+from training.alignment import Positions
+from training.espeak import Sound
 from training.pitch import median_pitch
 from training.sentences import sentence_pool
 from training.teacher import Role, Samples, Spoken, Teacher, random_teacher, say
@@ -41,10 +43,15 @@ class Utterance:
     pitch: int
     speed: int
     median_pitch: float  # hertz
-    words: list[tuple[int, float]]  # the place in the text where each starts, and the second
-    end: float  # second at which the last word has been said
+    sounds: list[Sound]
+    end: float  # second at which the last sound has been said
     offset: int
     samples: int
+
+
+def _read(line: str) -> Utterance:
+    fields = json.loads(line)
+    return Utterance(**fields | {"sounds": [Sound(*one) for one in fields["sounds"]]})
 
 
 class Corpus:
@@ -52,12 +59,13 @@ class Corpus:
 
     def __init__(self, work: Work) -> None:
         lines = work.manifest.read_text(encoding="utf-8").splitlines()
-        self.utterances = [Utterance(**json.loads(line)) for line in lines]
+        self.utterances = [_read(line) for line in lines]
         self._audio: npt.NDArray[np.int16] = np.memmap(work.audio, dtype=np.int16, mode="r")
         if work.codes.exists():
             offsets = np.load(work.code_offsets).tolist()
             self._places = {one.id: place for one, place in zip(self.utterances, pairwise(offsets), strict=True)}
             self._codes: Codes = np.load(work.codes, mmap_mode="r")
+            self._letters: Positions = np.load(work.letters, mmap_mode="r")
 
     def split(self, split: Split, role: Role | None = None) -> list[Utterance]:
         """The utterances of a split, of one role or of all."""
@@ -70,12 +78,17 @@ class Corpus:
 
     def spoken(self, utterance: Utterance) -> Spoken:
         """As the teacher said it."""
-        return Spoken(self.samples(utterance), utterance.words, utterance.end)
+        return Spoken(self.samples(utterance), utterance.sounds, utterance.end)
 
     def codes(self, utterance: Utterance) -> Codes:
-        """int64 [frames, groups], at the pace of the text."""
+        """Of its sound: int64 [frames, groups]."""
         first, end = self._places[utterance.id]
         return self._codes[first:end].astype(np.int64)
+
+    def letters(self, utterance: Utterance) -> Positions:
+        """How much of the text has been said in each frame: float64 [frames]."""
+        first, end = self._places[utterance.id]
+        return self._letters[first:end].astype(np.float64)
 
     def frames(self, utterance: Utterance) -> int:
         """Of its codes."""
@@ -125,7 +138,7 @@ def _utterance(number: int, order: _Order, spoken: Spoken, offset: int) -> Utter
         pitch=teacher.pitch,
         speed=teacher.speed,
         median_pitch=round(median_pitch(spoken.samples, SAMPLE_RATE), 1),
-        words=[(place, round(second, 3)) for place, second in spoken.words],
+        sounds=[one._replace(second=round(one.second, 3)) for one in spoken.sounds],
         end=round(spoken.end, 3),
         offset=offset,
         samples=len(spoken.samples),
@@ -155,7 +168,7 @@ def build(work: Work, sentences: int, seed: int) -> None:
             part = orders[start : start + _STEP]
             spoken = pool.map(_carried_out, part, chunksize=10)
             for number, (order, one) in enumerate(zip(part, spoken, strict=True), start):
-                if not _SECONDS[0] <= len(one.samples) / SAMPLE_RATE <= _SECONDS[1] or not one.words:
+                if not _SECONDS[0] <= len(one.samples) / SAMPLE_RATE <= _SECONDS[1] or not one.sounds:
                     continue
                 audio.write((one.samples * 32767).astype("<i2").tobytes())
                 manifest.write(json.dumps(asdict(_utterance(number, order, one, offset))) + "\n")

@@ -16,6 +16,7 @@ from models.codec_transformer import CodecTransformer
 from models.tensor_inventory import codec_decoder_tensors
 from training.fast_layers import convolve, upsample
 from training.initial import initial
+from training.place import PLACES
 from training.quantizer import Quantizer
 
 _BLOCKS = "decoder.decoder."
@@ -24,7 +25,8 @@ _SOFT = 1e-3  # deviation of the reading at the start
 
 
 class DecoderNetwork(nn.Module):
-    """Codes [batch, frames, groups] -> samples [batch, frames * samples a frame], from an empty past."""
+    """Codes [batch, frames, groups] -> samples [batch, frames * samples a frame], from an empty past. Only the groups
+    of the sound are looked at."""
 
     def __init__(self, dimensions: CodecDecoderDimensions, quantizer: Quantizer, seed: int) -> None:
         super().__init__()
@@ -60,10 +62,12 @@ class DecoderNetwork(nn.Module):
         tensors = {name: self.weight(name).detach() for name in self._names}
         for name, shape in self._blocks.items():
             tensors[name] = torch.full(shape, _STRAIGHT if name.endswith("beta") else 0.0)
-        for group, table in enumerate(self.tables):
+        silent = torch.zeros_like(self.tables[0])  # codes of places are not heard
+        tables = [*(table.detach() for table in self.tables), *[silent] * PLACES]
+        for group, table in enumerate(tables):
             part, layer = ("first", 0) if group == 0 else ("rest", group - 1)
             book = f"decoder.quantizer.rvq_{part}.vq.layers.{layer}._codebook"
-            tensors |= {f"{book}.embedding_sum": table.detach(), f"{book}.cluster_usage": torch.ones(len(table))}
+            tensors |= {f"{book}.embedding_sum": table, f"{book}.cluster_usage": torch.ones(len(table))}
         rates, count = self.dimensions.upsample_rates, self.reading.out_features
         _read(tensors, f"{_BLOCKS}0.conv", self.reading.weight.detach(), self.reading.bias.detach())
         for number, ratio in enumerate(rates, start=1):
@@ -77,8 +81,8 @@ class DecoderNetwork(nn.Module):
     def forward(self, codes: Tensor, context: int = 0) -> Tensor:
         """Samples of the frames after the first `context` ones, which only the transformer sees."""
         x = self.latents(codes)[:, context:]
-        for number, ratio in enumerate(self.dimensions.upsampling_ratios):
-            x = self._upsampling(x, f"decoder.upsample.{number}", ratio)
+        for number in range(len(self.dimensions.upsampling_ratios)):
+            x = self._upsampling(x, f"decoder.upsample.{number}")
         return self.reading(x.float()).flatten(1)
 
     def latents(self, codes: Tensor) -> Tensor:
@@ -92,14 +96,14 @@ class DecoderNetwork(nn.Module):
         carry = [torch.zeros(len(x), *shape) for shape in shapes]
         return transformer(x, carry, torch.zeros(len(x), dtype=torch.int64))
 
-    def _convolve(self, x: Tensor, name: str, dilation: int = 1, groups: int = 1) -> Tensor:
-        return convolve(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), dilation, groups=groups)
+    def _convolve(self, x: Tensor, name: str, groups: int = 1) -> Tensor:
+        return convolve(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), groups)
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.weight(f"{name}.weight").to(x.dtype), self.weight(f"{name}.bias").to(x.dtype))
 
-    def _upsampling(self, x: Tensor, name: str, ratio: int) -> Tensor:
-        x = upsample(x, self.weight(f"{name}.0.conv.weight"), self.weight(f"{name}.0.conv.bias"), ratio)
+    def _upsampling(self, x: Tensor, name: str) -> Tensor:
+        x = upsample(x, self.weight(f"{name}.0.conv.weight"), self.weight(f"{name}.0.conv.bias"))
         y = self._convolve(x, f"{name}.1.dwconv.conv", groups=x.shape[2]).float()
         y = F.layer_norm(
             y, (y.shape[2],), self.weight(f"{name}.1.norm.weight"), self.weight(f"{name}.1.norm.bias"), 1e-6

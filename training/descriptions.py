@@ -3,14 +3,18 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from training.teacher import SPEEDS, Level
 
 Sex = Literal["male", "female"]
-Level = Literal["low", "middle", "high"]
-LEVELS: tuple[Level, ...] = get_args(Level)
 Wordings = Mapping[Level, tuple[str, ...]]
 
-_PITCH_LEVELS = (37, 63)  # of espeak-ng's 0 to 99
+_PITCH_LEVELS: Mapping[Level, tuple[int, int]] = {
+    "low": (0, 25),
+    "middle": (40, 60),
+    "high": (75, 99),
+}  # of espeak-ng's; nothing is said of others
 
 _NOUNS = {
     "male": ("man", "gentleman", "male speaker", "male narrator", "guy"),
@@ -85,13 +89,13 @@ class Traits:
     pace: Level | None
 
 
-def _level(value: float, limits: tuple[float, float]) -> Level:
-    return "low" if value < limits[0] else "high" if value > limits[1] else "middle"
+def _level(value: int, levels: Mapping[Level, tuple[int, int]]) -> Level | None:
+    return next((level for level, (least, most) in levels.items() if least <= value <= most), None)
 
 
-def traits_of(sex: str, pitch: float, pace: Level | None) -> Traits:
-    """From the teacher's settings; the pace is always that of the text, so whatever is said of it."""
-    return Traits("male" if sex == "male" else "female", _level(pitch, _PITCH_LEVELS), pace)
+def traits_of(sex: str, pitch: int, speed: int) -> Traits:
+    """From the teacher's settings."""
+    return Traits("male" if sex == "male" else "female", _level(pitch, _PITCH_LEVELS), _level(speed, SPEEDS))
 
 
 def describe(traits: Traits, generator: random.Random, held_out: bool = False) -> str:

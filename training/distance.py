@@ -1,12 +1,11 @@
 """How far one reading is from another: mel spectra warped onto each other in time."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from training.mel import HOP, log_mel
+from training.sound import cosines
 from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Features = npt.NDArray[np.float32]  # [windows, mels]
@@ -26,10 +25,7 @@ def features(samples: npt.NDArray[np.float32]) -> Features:
 def cepstra(mel: Features) -> Features:
     """The mel cepstrum of each window without its level, 1 to 13: what is said, hardly how high. Their distance is the
     mel-cepstral distortion (Kubichek, 1993) without its factor of decibels: [windows, mels] -> [windows, 13]."""
-    mels = mel.shape[1]
-    place = (np.arange(mels) + 0.5) * math.pi / mels
-    basis = math.sqrt(2 / mels) * np.cos(place[:, None] * np.arange(1, 1 + _CEPSTRA))
-    return (mel @ basis).astype(np.float32)
+    return mel @ cosines()[:, 1 : 1 + _CEPSTRA].numpy()
 
 
 def warped_distance(one: Features, other: Features) -> float:

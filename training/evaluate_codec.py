@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.codec_decoder import CodecDecoder
@@ -13,6 +14,7 @@ from models.tensor_file import open_tensors
 from training.codec_shape import DECODER
 from training.corpus import Corpus, Utterance
 from training.mel import MELS, log_mel
+from training.place import PLACES
 from training.quantizer import Quantizer
 from training.sound import Analysis, Sound, synthesised
 from training.teacher import Role
@@ -50,13 +52,14 @@ class Codec:
         return cls(CodecDecoder(DECODER, source, torch.float32), Quantizer.load(work.quantizer))
 
     def speak(self, codes: Tensor) -> Tensor:
-        """Codes [frames, groups] -> samples."""
-        return self.decoder.decode(codes[None], self.decoder.fresh(1), torch.zeros(1, dtype=torch.int64))[0]
+        """Codes of sound [frames, groups] -> samples."""
+        whole = F.pad(codes, (0, PLACES))[None]
+        return self.decoder.decode(whole, self.decoder.fresh(1), torch.zeros(1, dtype=torch.int64))[0]
 
     def judge(self, samples: Tensor) -> dict[str, float]:
         """Figures of one utterance at its own pace."""
         sound = Analysis.of(samples.numpy()).sound()
-        codes = self.quantizer.encode(self.quantizer.latents(sound))
+        codes = self.quantizer.codes(sound)
         spoken = self.speak(codes)
         return {
             "envelope and pitch": distance(_heard(sound), samples),

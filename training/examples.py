@@ -1,8 +1,7 @@
 """Training examples: utterances of the corpus as requests would put them, in every way the shipped kinds are prompted.
 
-base: the speaker embedding of another clip of nearly the same voice; and ICL, where such a clip with its text comes
-first. voice_design: a description of what is heard. Text trails or is given at once; some utterances stand one after
-the other, so that long passages are known too.
+base: the speaker embedding of another clip of nearly the same voice. voice_design: a description of what is heard. Text
+trails; some utterances stand one after the other, so that long passages are known too.
 """
 
 import math
@@ -19,19 +18,21 @@ from models.speaker_encoder import mel_spectrogram
 from models.text_tokenizer import TextTokenizer
 from models.types import Codes
 from training.corpus import Corpus, Utterance
-from training.descriptions import LEVELS, Traits, describe, traits_of
+from training.descriptions import Traits, describe, traits_of
 from training.layout import LayoutMaker, Rows
 from training.layout import Utterance as Layout
-from training.pacing import LEAD, TAIL
+from training.place import place_codes
 from training.voice_network import Heard
 
 LONGEST = 384  # positions of an example
 _CLIP_SECONDS = 2.5  # what the speaker encoder hears
 _MELS = 128
+_BESIDES = 16  # clips of a batch that are heard and not spoken with
 _GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
 _LONGEST_SPOKEN = 250  # frames of two utterances
 _LOWEST, _MIDDLE = 50.0, 150.0  # hertz
-_NEAR = (10, 15)  # espeak-ng's pitch and speed: as near is nearly the same voice
+_USUAL_SPEED = 140.0  # words a minute
+_NEAR = (5, 8)  # espeak-ng's pitch and speed: as near is nearly the same voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Mixture:
 
     design: float = 0.6  # of the main timbres
     language: float = 0.4  # named, not left to the model
-    varied: float = 0.1  # timbres of which there is little
+    varied: float = 0.25  # timbres of which there is little
     second: float = 0.15  # a second utterance follows
     silent_trait: float = 0.12  # a trait that the description leaves out
 
@@ -70,8 +71,8 @@ class ExampleMaker:
         self._maker = LayoutMaker(architecture)
         self._role = tokenizer.encode("<|im_start|>assistant\n")
         self.voices = sorted({one.variant for one in corpus.utterances})
-        train = corpus.split("train")
-        self._by_voice = {name: [one for one in train if one.variant == name] for name in self.voices}
+        self._train = corpus.split("train")
+        self._by_voice = {name: [one for one in self._train if one.variant == name] for name in self.voices}
 
     def near(self, utterance: Utterance, generator: random.Random, longest: int = 10**9) -> Utterance:
         """Another training utterance of nearly the same voice, of at most `longest` frames; else the same one."""
@@ -92,9 +93,10 @@ class ExampleMaker:
 
     def _base(self, utterance: Utterance, generator: random.Random) -> Example:
         spoken = self._continued(utterance, generator)
+        text = self._tokenizer.encode(" ".join(one.text for one in spoken))
         layout = Layout(
-            text=self._tokenizer.encode(" ".join(one.text for one in spoken)),
-            codes=self._joined(spoken),
+            text=text,
+            codes=self._codes(spoken, text),
             role=self._role,
             speaker=True,
             language=self._language(utterance, generator),
@@ -103,9 +105,10 @@ class ExampleMaker:
 
     def _design(self, utterance: Utterance, generator: random.Random) -> Example:
         spoken = self._continued(utterance, generator)
+        text = self._tokenizer.encode(" ".join(one.text for one in spoken))
         layout = Layout(
-            text=self._tokenizer.encode(" ".join(one.text for one in spoken)),
-            codes=self._joined(spoken),
+            text=text,
+            codes=self._codes(spoken, text),
             role=self._role,
             description=self.description_ids(describe(self._said(utterance, generator), generator)),
             language=self._language(utterance, generator),
@@ -117,22 +120,22 @@ class ExampleMaker:
         return self._tokenizer.encode(f"<|im_start|>user\n{description}<|im_end|>\n")
 
     def _said(self, utterance: Utterance, generator: random.Random) -> Traits:
-        said = [generator.random() >= self._mixture.silent_trait for _ in range(3)]
-        whole = traits_of(utterance.sex, utterance.pitch, generator.choice(LEVELS) if said[2] else None)
-        return Traits(whole.sex if said[0] else None, whole.pitch if said[1] else None, whole.pace)
+        sex, pitch, pace = (generator.random() >= self._mixture.silent_trait for _ in range(3))
+        whole = traits_of(utterance.sex, utterance.pitch, utterance.speed)
+        return Traits(whole.sex if sex else None, whole.pitch if pitch else None, whole.pace if pace else None)
 
     def _continued(self, utterance: Utterance, generator: random.Random) -> list[Utterance]:
         if generator.random() >= self._mixture.second:
             return [utterance]
         return [utterance, self.near(utterance, generator, _LONGEST_SPOKEN - self._corpus.frames(utterance))]
 
-    def _joined(self, utterances: Sequence[Utterance]) -> Codes:
-        """One after the other at the pace of their texts: a frame of silence for the space between them."""
-        parts = [self._corpus.codes(one) for one in utterances]
-        first, *others = parts
-        for other in others:
-            first = np.concatenate((first[: 1 - TAIL], other[LEAD:]))
-        return first
+    def _codes(self, utterances: Sequence[Utterance], text: Sequence[int]) -> Codes:
+        """Of utterances one after the other, a space between their texts, whose tokens are `text`."""
+        starts = np.cumsum([0, *(1 + len(one.text) for one in utterances)])
+        letters = [start + self._corpus.letters(one) for start, one in zip(starts, utterances, strict=False)]
+        lengths = [len(self._tokenizer.decode([token])) for token in text]
+        places = place_codes(np.concatenate(letters), lengths, self._architecture.predictor.vocabulary)
+        return np.concatenate((np.concatenate([self._corpus.codes(one) for one in utterances]), places), axis=1)
 
     def _language(self, utterance: Utterance, generator: random.Random) -> int | None:
         named = generator.random() < self._mixture.language
@@ -146,14 +149,15 @@ class ExampleMaker:
         return [one for one in drawn if len(one.rows.text) <= LONGEST]
 
     def hear(self, examples: Sequence[Example], generator: random.Random) -> Heard:
-        """What the speaker encoder hears of the examples that have a clip."""
-        clips = [(place, one.clip) for place, one in enumerate(examples) if one.clip is not None]
-        pitches = [math.log2(max(clip.median_pitch, _LOWEST) / _MIDDLE) for _, clip in clips]
+        """What the speaker encoder hears: clips of the examples that have one, and others to learn more from."""
+        prompted = [(place, one.clip) for place, one in enumerate(examples) if one.clip is not None]
+        clips = [clip for _, clip in prompted] + generator.choices(self._train, k=_BESIDES)
         return Heard(
-            torch.stack([self._mels(clip, generator) for _, clip in clips] or [torch.empty(0)]),
-            torch.tensor([place for place, _ in clips], dtype=torch.int64),
-            torch.tensor([self.voices.index(clip.variant) for _, clip in clips]),
-            torch.tensor(pitches, dtype=torch.float32),
+            torch.stack([self._mels(clip, generator) for clip in clips]),
+            torch.tensor([place for place, _ in prompted], dtype=torch.int64),
+            torch.tensor([self.voices.index(clip.variant) for clip in clips]),
+            torch.tensor([math.log2(max(clip.median_pitch, _LOWEST) / _MIDDLE) for clip in clips]),
+            torch.tensor([math.log2(clip.speed / _USUAL_SPEED) for clip in clips]),
         )
 
     def _mels(self, clip: Utterance, generator: random.Random) -> Tensor:

@@ -57,12 +57,9 @@ def _write_half(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def cropped(tensor: Tensor) -> Tensor:
     """Without the zeros at the ends of its dimensions, of which one element always stays: the layout fills them up."""
-    for dimension in range(tensor.dim()):
-        others = tuple(other for other in range(tensor.dim()) if other != dimension)
-        (used,) = tensor.ne(0).any(dim=others).nonzero(as_tuple=True) if others else tensor.ne(0).nonzero(as_tuple=True)
-        last = int(used[-1]) + 1 if len(used) else 1
-        tensor = tensor.narrow(dimension, 0, min(last, tensor.shape[dimension]))
-    return tensor.contiguous()
+    places = tensor.nonzero()
+    ends = (places.max(dim=0).values + 1).tolist() if len(places) else [1] * tensor.dim()
+    return tensor[tuple(slice(end) for end in ends)].contiguous()
 
 
 def _used_rows(tensors: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from models.architecture import Architecture
 from models.types import Codes
+from training.place import PLACES, moved
 
 Ids = npt.NDArray[np.int64]
 NO_TEXT = NO_CODE = -1  # nothing of this kind in the row
+_ASTRAY = 4.0  # deviation of places at most, in parts of a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,11 @@ class Utterance:
     """One training example in token ids, before its layout."""
 
     text: Sequence[int]
-    codes: Codes  # [frames, groups]; those of the clip come first
+    codes: Codes  # [frames, groups]
     role: Sequence[int]  # <|im_start|> assistant \n
     description: Sequence[int] = ()
     speaker: bool = False  # a speaker embedding takes part
     language: int | None = None  # codec token; None: the model finds out
-    at_once: bool = False  # all text before the first frame
-    reference: Sequence[int] = ()  # text of an ICL clip
-    clip: int = 0  # frames of `codes` that are the ICL clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +52,10 @@ class LayoutMaker:
     def rows(self, utterance: Utterance) -> Rows:
         """Positions of prefill and of every frame."""
         text, codes, speaker = self._opening(utterance)
-        spoken = [*utterance.reference, *utterance.text, self._architecture.text.tts_eos]
-        pad = self._architecture.text.tts_pad
-        tokens = self._architecture.tokens
         frames = [list(map(int, frame)) for frame in utterance.codes]
-        begin = [tokens.bos] + [NO_CODE] * (len(self._nothing) - 1)
-        if utterance.at_once:
-            text += [*spoken, *[pad] * (1 + len(frames))]
-            codes += [*[self._control(tokens.pad)] * len(spoken), begin, *frames]
-        else:
-            beside = spoken[: 1 + len(frames)]
-            text += [*beside, *[pad] * (1 + len(frames) - len(beside))]
-            codes += [begin, *frames]
+        beside = [*utterance.text, self._architecture.text.tts_eos][: 1 + len(frames)]
+        text += [*beside, *[self._architecture.text.tts_pad] * (1 + len(frames) - len(beside))]
+        codes += [self._control(self._architecture.tokens.bos), *frames]
         first = len(codes) - len(frames) - 1
         return Rows(np.array(text), np.array(codes), speaker, first)
 
@@ -116,9 +107,10 @@ def collate(
     noise: float = 0.0,
     dropped: float = 0.0,
 ) -> Batch:
-    """A batch of `positions` positions. `share` of the frames go to the predictor. `noise`: at most this share of an
-    example's codes are drawn anew where they are inputs, as a guard against errors that feed on themselves. `dropped`:
-    the share of examples of which half the frames or more are missing there, so that the text has to be looked at."""
+    """A batch of `positions` positions. `share` of the frames go to the predictor. `noise`: at most this share of the
+    codes of an example's sound are drawn anew where they are inputs, and places are moved a little there, as a guard
+    against errors that feed on themselves. `dropped`: the share of examples of which half the frames or more have no
+    sound there, so that the text has to be looked at."""
     vocabulary, codebook = architecture.talker.vocabulary, architecture.predictor.vocabulary
     groups, count = architecture.code_groups, len(rows)
     text = np.full((count, positions), NO_TEXT)
@@ -138,11 +130,14 @@ def collate(
         targets.append(np.append(frames[:, 0], architecture.tokens.eos))
         clean.append(frames)
         if noise:
-            hit = generator.random(frames.shape) < noise * generator.random()
-            drawn = generator.integers(0, codebook, frames.shape)
-            share = generator.uniform(0.5, 1.0) if generator.random() < dropped else 0.0
-            gone = generator.random((len(frames), 1)) < share
-            codes[index, row.first + 1 : length] = np.where(gone, NO_CODE, np.where(hit, drawn, frames))
+            sound, places = frames[:, :-PLACES], frames[:, -PLACES:]
+            hit = generator.random(sound.shape) < noise * generator.random()
+            drawn = generator.integers(0, codebook, sound.shape)
+            missing = generator.uniform(0.5, 1.0) if generator.random() < dropped else 0.0
+            gone = generator.random((len(frames), 1)) < missing
+            heard = np.where(gone, NO_CODE, np.where(hit, drawn, sound))
+            astray = np.rint(generator.normal(0, _ASTRAY * generator.random(), len(frames))).astype(np.int64)
+            codes[index, row.first + 1 : length] = np.concatenate((heard, moved(places, astray, codebook)), axis=1)
     all_frames = np.concatenate([flat[:-1] for flat in spoken])
     all_codes = np.concatenate(clean)
     kept = generator.permutation(len(all_frames))[: max(1, round(share * len(all_frames)))]

@@ -8,9 +8,10 @@ from models.synthetic.shapes import SyntheticShape
 from models.synthetic.vocabulary import Vocabulary
 from models.synthetic.writing import write_configuration
 from models.text_tokenizer import TextTokenizer
+from training.codec_shape import CODES
 from training.corpus import Corpus
 from training.examples import ExampleMaker, Mixture
-from training.quantizer import CODEBOOK, GROUPS
+from training.quantizer import CODEBOOK
 from training.shape import voice_shape
 from training.vocabulary import sound_vocabulary
 from training.work import Work
@@ -31,7 +32,7 @@ def open_material(work: Work, mixture: Mixture | None = None) -> Material:
     """The corpus of a work folder with its codes; the configuration files land beside them."""
     corpus = Corpus(work)
     vocabulary = sound_vocabulary()
-    shape = voice_shape(vocabulary, GROUPS, CODEBOOK)
+    shape = voice_shape(vocabulary, CODES, CODEBOOK)
     directory = configured(work, "base", shape, vocabulary)
     architecture = read_architecture(directory)
     examples = ExampleMaker(corpus, architecture, TextTokenizer.load(directory), mixture or Mixture())

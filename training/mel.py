@@ -1,4 +1,4 @@
-"""Log-mel patches: what a frame of 80 ms sounds like, without its phases."""
+"""Log-mel spectra: what speech sounds like, without its phases."""
 
 from functools import cache
 
@@ -12,6 +12,7 @@ from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 MELS = 80
 WINDOW = 1024  # samples, also the size of the transform
 HOP = 240  # samples
+BEFORE = (WINDOW - HOP) // 2  # samples that the first window starts early
 STEPS = SAMPLES_PER_FRAME // HOP  # windows a frame
 FLOOR = 3e-3  # of mel magnitudes, before the logarithm: 45 dB below a loud vowel
 
@@ -22,15 +23,15 @@ def filters() -> Tensor:
     return torch.as_tensor(mel_filters(MELS, SAMPLE_RATE))
 
 
+def spectrum(samples: Tensor) -> Tensor:
+    """Samples [batch, frames * samples a frame] -> complex [batch, bins, frames * STEPS], windows centred in their
+    hops."""
+    padded = F.pad(samples, (BEFORE, BEFORE))
+    return torch.stft(padded, WINDOW, HOP, window=torch.hann_window(WINDOW), center=False, return_complex=True)
+
+
 def log_mel(samples: Tensor) -> Tensor:
-    """Samples [..., frames * samples a frame] -> [..., frames * STEPS, MELS], windows centred in their hops."""
-    shape = samples.shape[:-1]
-    before = (WINDOW - HOP) // 2
-    padded = F.pad(samples.reshape(-1, samples.shape[-1]), (before, before))
-    spectrum = torch.stft(padded, WINDOW, HOP, window=torch.hann_window(WINDOW), center=False, return_complex=True)
-    return torch.log((filters() @ spectrum.abs()).transpose(1, 2) + FLOOR).reshape(*shape, -1, MELS)
-
-
-def patches(samples: Tensor) -> Tensor:
-    """Samples [frames * samples a frame] -> [frames, STEPS * MELS]."""
-    return log_mel(samples).reshape(-1, STEPS * MELS)
+    """Samples [..., frames * samples a frame] -> [..., frames * STEPS, MELS]."""
+    sizes = spectrum(samples.reshape(-1, samples.shape[-1])).abs()
+    mel = torch.log((filters() @ sizes).transpose(1, 2) + FLOOR)
+    return mel.reshape(*samples.shape[:-1], -1, MELS)

@@ -2,14 +2,18 @@
 
 import sys
 
+import numpy as np
+
 from benchmarks.quality import TEACHER, Sentence, write_sentences
 from training.corpus import Corpus
 from training.distance import features
-from training.quantizer import Quantizer, paced_sound
+from training.place import place_codes
+from training.quantizer import CODEBOOK, Quantizer, aligned_speech
 from training.teacher import Teacher, say
+from training.vocabulary import letters_of_tokens
 from training.work import Work, work_of, work_parser
 
-NARRATOR = Teacher("m3", "male", pitch=45, speed=125)  # as voices/make_presets.py
+NARRATOR = Teacher("m3", "male", pitch=25, speed=140)  # as voices/make_presets.py
 
 
 def held_out(work: Work, count: int) -> list[Sentence]:
@@ -18,8 +22,10 @@ def held_out(work: Work, count: int) -> list[Sentence]:
     sentences: list[Sentence] = []
     for one in Corpus(work).split("held_out", "main")[:count]:
         spoken = say(one.text, NARRATOR)
-        codes = quantizer.encode(quantizer.latents(paced_sound(one.text, spoken)))
-        sentences.append(Sentence(one.text, features(spoken.samples), codes.numpy()))
+        laid = aligned_speech(one.text, spoken)
+        places = place_codes(laid.letters, letters_of_tokens(one.text), CODEBOOK)
+        codes = np.concatenate((quantizer.codes(laid.speech.sound()).numpy(), places), axis=1)
+        sentences.append(Sentence(one.text, features(spoken.samples), codes))
     return sentences
 
 

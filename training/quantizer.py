@@ -7,6 +7,7 @@ frame is voiced, said exactly; the others are the fine envelope, one residual af
 
 import math
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +19,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.alignment import Aligned, aligned
 from training.corpus import Corpus
 from training.mel import STEPS
-from training.pacing import paced
 from training.sound import COSINES, GATES, PERIODS, Analysis, Sound
 from training.teacher import Spoken
-from training.vocabulary import letters_of_tokens
 from training.work import SEED, Work, work_of, work_parser
 
 GROUPS = 8
@@ -62,7 +62,7 @@ class Quantizer:
         """[frames] of sound -> what is quantised [2, frames, WIDTH]: semantic, acoustic."""
         centred = sound.envelope.flatten(1) - self.mean
         coarse = centred @ self.semantic
-        voice = pitch_table()[pitch_codes(sound)][:, SHAPES:]
+        voice = self.tables[1][pitch_codes(sound)][:, SHAPES:]
         return torch.stack(
             (torch.cat((coarse, torch.zeros_like(voice)), dim=1), torch.cat((centred @ self.acoustic, voice), dim=1))
         )
@@ -73,11 +73,18 @@ class Quantizer:
         acoustic, _ = quantized(latents[1], self.tables[1:])
         return torch.cat((semantic, acoustic), dim=1)
 
+    def codes(self, sound: Sound) -> Tensor:
+        """Of [frames] of sound: int64 [frames, GROUPS]."""
+        return self.encode(self.latents(sound))
+
+    def entries(self, codes: Tensor) -> Tensor:
+        """What the tables hold of envelopes: [..., 2 * SHAPES], sums of both kinds."""
+        chosen = [table[codes[..., group], :SHAPES] for group, table in enumerate(self.tables)]
+        return torch.cat((chosen[0], torch.stack(chosen[1:]).sum(0)), dim=-1)
+
     def decode(self, codes: Tensor) -> Sound:
         """Codes [..., frames, GROUPS] -> what they sound like."""
-        chosen = [table[codes[..., group]] for group, table in enumerate(self.tables)]
-        shapes = torch.cat((chosen[0][..., :SHAPES], torch.stack(chosen[1:]).sum(0)[..., :SHAPES]), dim=-1)
-        envelope = (shapes @ self.synthesis + self.mean).unflatten(-1, (STEPS, COSINES))
+        envelope = (self.entries(codes) @ self.synthesis + self.mean).unflatten(-1, (STEPS, COSINES))
         voiced = codes[..., 1] > 0
         number = (codes[..., 1] - 1).clamp(0, _PITCHES * _PATTERNS - 1)
         pattern = torch.where(voiced, number % _PATTERNS + 1, 0)
@@ -134,18 +141,14 @@ def principal(points: Tensor, width: int) -> Tensor:
     return directions.flip(1)[:, :width]
 
 
-def _coarse() -> Tensor:
-    """Which numbers of an envelope the first codebook sees: [STEPS * COSINES, 1]."""
-    return (torch.arange(_PATCH) % COSINES < _COARSE)[:, None].float()
-
-
 def fit(sound: Sound, seed: int) -> Quantizer:
     """Fit to frames."""
     generator = torch.Generator().manual_seed(seed)
     patch = sound.envelope.flatten(1)
     mean = patch.mean(0)
     centred = patch - mean
-    semantic = _coarse() * principal(centred * _coarse().T, SHAPES)
+    seen = (torch.arange(_PATCH) % COSINES < _COARSE).float()  # by the first codebook
+    semantic = seen[:, None] * principal(centred * seen, SHAPES)
     acoustic = principal(centred, SHAPES)
     coarse, remaining = centred @ semantic, centred @ acoustic
     whole, beside = remaining.square().sum(), (0, WIDTH - SHAPES)
@@ -157,32 +160,37 @@ def fit(sound: Sound, seed: int) -> Quantizer:
         left = math.sqrt(remaining.square().sum() / whole)
         sys.stdout.write(f"codebook {len(tables)}: {left:.3f} of the deviation is left\n")
     quantizer = Quantizer(mean, semantic, acoustic, torch.stack(tables), torch.zeros(2 * SHAPES, _PATCH))
-    codes = quantizer.encode(quantizer.latents(sound))
-    first, rest = tables[0][codes[:, 0]], torch.stack([tables[g][codes[:, g]] for g in range(1, GROUPS)]).sum(0)
-    entries = torch.cat((first[:, :SHAPES], rest[:, :SHAPES]), dim=1).double()
+    entries = quantizer.entries(quantizer.codes(sound)).double()
     damping = 1e-6 * entries.square().sum() / entries.shape[1] * torch.eye(entries.shape[1])
     synthesis = torch.linalg.solve(entries.T @ entries + damping, entries.T @ centred.double()).float()
     return Quantizer(mean, semantic, acoustic, quantizer.tables, synthesis)
 
 
-def paced_sound(text: str, spoken: Spoken) -> Sound:
-    """A text said, at the pace of the text."""
-    return paced(Analysis.of(spoken.samples), spoken.words, letters_of_tokens(text), spoken.end).sound()
+def aligned_speech(text: str, spoken: Spoken) -> Aligned:
+    """A text said, laid along the text."""
+    return aligned(text, Analysis.of(spoken.samples), spoken.sounds, spoken.end)
 
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _sounds(work: Work, places: range) -> list[Sound]:
+def _aligned(work: Work, places: range) -> Iterator[Aligned]:
     corpus = Corpus(work)
-    chosen = [corpus.utterances[place] for place in places]
-    return [paced_sound(one.text, corpus.spoken(one)) for one in chosen]
+    return (aligned_speech(one.text, corpus.spoken(one)) for one in map(corpus.utterances.__getitem__, places))
 
 
-def _codes(work: Work, places: range) -> list[npt.NDArray[np.int16]]:
+def _sounds(work: Work, places: range) -> list[Sound]:
+    return [one.speech.sound() for one in _aligned(work, places)]
+
+
+def _codes(work: Work, places: range) -> list[tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]]:
+    """Codes and letters of each."""
     quantizer = Quantizer.load(work.quantizer)
-    return [quantizer.encode(quantizer.latents(one)).numpy().astype(np.int16) for one in _sounds(work, places)]
+    return [
+        (quantizer.codes(one.speech.sound()).numpy().astype(np.int16), one.letters.astype(np.float32))
+        for one in _aligned(work, places)
+    ]
 
 
 def joined(sounds: list[Sound]) -> Sound:
@@ -191,15 +199,17 @@ def joined(sounds: list[Sound]) -> Sound:
 
 
 def write_codes(work: Work, corpus: Corpus, pool: ProcessPoolExecutor) -> None:
-    """Codes of all utterances, at the pace of their texts, and where those of each begin."""
+    """Codes of all utterances, how much of the text is said in each frame, and where those of each utterance begin."""
     count, step = len(corpus.utterances), 200
-    parts: list[npt.NDArray[np.int16]] = []
+    parts: list[tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]] = []
     for found in pool.map(partial(_codes, work), [range(i, min(i + step, count)) for i in range(0, count, step)]):
         parts += found
         sys.stdout.write(f"{len(parts)}/{count} utterances\n")
         sys.stdout.flush()
-    np.save(work.code_offsets, np.cumsum([0, *map(len, parts)]))
-    np.save(work.codes, np.concatenate(parts))
+    codes, letters = zip(*parts, strict=True)
+    np.save(work.code_offsets, np.cumsum([0, *map(len, codes)]))
+    np.save(work.letters, np.concatenate(letters))
+    np.save(work.codes, np.concatenate(codes))
 
 
 def main() -> None:

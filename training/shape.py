@@ -20,7 +20,7 @@ def voice_shape(vocabulary: Vocabulary, groups: int, codebook: int) -> Synthetic
             TINY.talker,
             layers=6,
             hidden=_HIDDEN,
-            intermediate=704,
+            intermediate=640,
             heads=4,
             kv_heads=4,
             head_dim=64,

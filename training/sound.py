@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.mel import FLOOR, HOP, MELS, STEPS, WINDOW, filters, log_mel
+from training.mel import BEFORE, FLOOR, HOP, MELS, STEPS, WINDOW, filters, log_mel, spectrum
 from training.pitch import pitch_track
 from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -93,13 +93,6 @@ def _without_leaps(track: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return mended
 
 
-def spectrum(samples: Tensor) -> Tensor:
-    """Complex [batch, bins, steps], windows centred in their hops as the mels' are."""
-    before = (WINDOW - HOP) // 2
-    padded = F.pad(samples, (before, before))
-    return torch.stft(padded, WINDOW, HOP, window=torch.hann_window(WINDOW), center=False, return_complex=True)
-
-
 def _waveform(spectra: Tensor, length: int) -> Tensor:
     """Of spectra as made above: overlap and add."""
     window = torch.hann_window(WINDOW)
@@ -107,8 +100,7 @@ def _waveform(spectra: Tensor, length: int) -> Tensor:
     size = (1, (spectra.shape[2] - 1) * HOP + WINDOW)
     total = F.fold(pieces, size, (1, WINDOW), stride=(1, HOP))[:, 0, 0]
     weight = F.fold(window.square()[:, None].expand(1, -1, spectra.shape[2]), size, (1, WINDOW), stride=(1, HOP))
-    before = (WINDOW - HOP) // 2
-    return (total / weight[0, 0, 0].clamp(min=1e-3))[:, before : before + length]
+    return (total / weight[0, 0, 0].clamp(min=1e-3))[:, BEFORE : BEFORE + length]
 
 
 def _pulses(periods: Tensor) -> Tensor:
@@ -131,14 +123,25 @@ def _noise() -> Tensor:
     return torch.fft.irfft(torch.polar(torch.ones_like(phases), 2 * math.pi * phases), norm="ortho")
 
 
-def _gain(envelope: Tensor, source: Tensor) -> Tensor:
-    """What makes a source [batch, samples] sound like the envelope [batch, steps, COSINES]: [batch, bins, steps]."""
-    own = log_mel(source) @ cosines()
-    wanted = ((envelope @ cosines().T).exp() - FLOOR).clamp(min=1e-5).log()
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Pulses or noise that an envelope is laid over."""
+
+    spectrum: Tensor  # complex [batch, bins, steps], where it is to be heard
+    own: Tensor  # [batch, steps, MELS]: its own envelope
+
+    @classmethod
+    def of(cls, samples: Tensor, share: Tensor) -> "_Source":
+        """Of samples [batch, samples]; `share` [batch, bins, steps] of them are heard."""
+        return cls(spectrum(samples) * share, log_mel(samples) @ cosines() @ cosines().T)
+
+
+@cache
+def _spread() -> tuple[Tensor, Tensor]:
+    """Bands onto the bins that belong to them [MELS, bins], and which bins belong to any (the lowest does not)."""
     weights = filters()
-    spread = weights / weights.sum(0, keepdim=True).clamp(min=1e-9)
-    heard = (weights.sum(0) > 0)[:, None]  # the lowest bin belongs to no band
-    return ((wanted - own @ cosines().T) @ spread).transpose(1, 2).exp() * heard
+    total = weights.sum(0)
+    return weights / total.clamp(min=1e-9), (total > 0)[:, None]
 
 
 def synthesised(sound: Sound) -> Tensor:
@@ -149,15 +152,17 @@ def synthesised(sound: Sound) -> Tensor:
     low = ((_VOICED[1] - hertz) / (_VOICED[1] - _VOICED[0])).clamp(0, 1)
     gate = sound.gates.float().flatten(1).repeat_interleave(STEPS // GATES, dim=1)
     share = low[:, None] * F.avg_pool1d(gate[:, None], 3, stride=1, padding=1)
-    parts = ((voice, spectrum(voice) * share), (noise, spectrum(noise) * (1 - share)))
-    envelope = wanted
+    sources = (_Source.of(voice, share), _Source.of(noise, 1 - share))
+    envelope, length = wanted, voice.shape[1]
     for _ in range(_CORRECTIONS):
-        samples = _made(parts, envelope)
+        samples = _waveform(_under(envelope, sources), length)
         envelope = envelope + wanted - log_mel(samples) @ cosines()
-    return _made(parts, envelope)
+    return _waveform(_under(envelope, sources), length)
 
 
-def _made(parts: Sequence[tuple[Tensor, Tensor]], envelope: Tensor) -> Tensor:
-    """Sources and their spectra under an envelope."""
-    spectra = torch.stack([spectrum * _gain(envelope, source) for source, spectrum in parts]).sum(0)
-    return _waveform(spectra, parts[0][0].shape[1])
+def _under(envelope: Tensor, sources: Sequence[_Source]) -> Tensor:
+    """Spectra of sources made to sound like the envelope [batch, steps, COSINES]: [batch, bins, steps]."""
+    wanted = ((envelope @ cosines().T).exp() - FLOOR).clamp(min=1e-5).log()
+    spread, heard = _spread()
+    gains = (((wanted - one.own) @ spread).transpose(1, 2).exp() * heard for one in sources)
+    return torch.stack([one.spectrum * gain for one, gain in zip(sources, gains, strict=True)]).sum(0)

@@ -9,6 +9,7 @@ from models.speaker_encoder import SpeakerEncoder
 from models.tensor_inventory import speaker_encoder_tensors
 
 _SHARPNESS = 8.0  # of the cosines that tell voices apart
+_FINE = 30.0  # weight of pitch and speed
 
 
 class TrainedSpeakerEncoder(nn.Module):
@@ -23,18 +24,19 @@ class TrainedSpeakerEncoder(nn.Module):
             if name.endswith("weight"):
                 nn.init.kaiming_normal_(weight, nonlinearity="relu")
         self.voices = nn.Parameter(torch.randn(voices, dimensions.embedding))
-        self.pitch = nn.Linear(dimensions.embedding, 1)
+        self.pitch_and_speed = nn.Linear(dimensions.embedding, 2)
         self._encoder = SpeakerEncoder(dimensions, lambda name: self.weights[self._places[name]])
 
     def forward(self, mels: Tensor) -> Tensor:
         """[batch, mels, mel frames] -> [batch, talker hidden]."""
         return self._encoder.embed(mels)
 
-    def loss(self, embeddings: Tensor, voices: Tensor, pitches: Tensor) -> Tensor:
-        """Cross-entropy of the voice (int64 [batch]) and squared error of the pitch in octaves (float32 [batch])."""
+    def loss(self, embeddings: Tensor, voices: Tensor, pitches: Tensor, speeds: Tensor) -> Tensor:
+        """Cross-entropy of the voice (int64 [batch]) and squared errors of pitch and speed in octaves (float32
+        [batch]), as many times as they are finer than a voice."""
         cosines = F.normalize(embeddings, dim=1) @ F.normalize(self.voices, dim=1).T
         told = F.cross_entropy(_SHARPNESS * cosines, voices)
-        return told + F.mse_loss(self.pitch(embeddings)[:, 0], pitches)
+        return told + _FINE * F.mse_loss(self.pitch_and_speed(embeddings), torch.stack((pitches, speeds), dim=1))
 
     def published(self) -> dict[str, Tensor]:
         """Every tensor under its published name."""

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.mel import FLOOR, filters
-from training.sound import spectrum
+from training.mel import FLOOR, filters, spectrum
 
 _SHORT, _SHORT_HOP = 240, 60  # samples
 _COMPRESSED = 0.3  # power of sizes: what is soft counts too (https://arxiv.org/abs/1804.03619)

@@ -1,6 +1,7 @@
 """The teacher: espeak-ng's American English in many timbres."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from training.espeak import espeak
+from training.espeak import Sound, espeak
 from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Samples = npt.NDArray[np.float32]
 Role = Literal["main", "varied", "unseen"]  # much of it, a little of it, never trained on
+Level = Literal["low", "middle", "high"]
 
-SPEED = 135  # words a minute: a letter, or letters that are one sound, takes about a frame
+SPEEDS: Mapping[Level, tuple[int, int]] = {"low": (95, 115), "middle": (130, 150), "high": (175, 195)}  # words a minute
 _LOUDNESS = 0.08  # root mean square where something is said
 _PEAK = 0.9
 _LEAD, _TAIL = 0.04, 0.12  # seconds of silence kept around the speech
@@ -46,7 +48,7 @@ def random_teacher(role: Role, generator: random.Random) -> Teacher:
     """One of a role's voices with some pitch and speed."""
     sex = generator.choice(("male", "female"))
     variant = generator.choice((_MEN if sex == "male" else _WOMEN)[role])
-    return Teacher(variant, sex, generator.randint(10, 90), SPEED)
+    return Teacher(variant, sex, generator.randint(5, 95), generator.randint(*generator.choice(list(SPEEDS.values()))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Spoken:
     """A text said."""
 
     samples: Samples  # whole frames at 24 kHz
-    words: list[tuple[int, float]]  # the place in the text where each word starts, and the second
-    end: float  # second at which the last word has been said
+    sounds: list[Sound]  # seconds counting from the first of these samples
+    end: float  # second at which the last sound has been said
 
 
 def say(text: str, teacher: Teacher) -> Spoken:
@@ -65,9 +67,9 @@ def say(text: str, teacher: Teacher) -> Spoken:
     samples = levelled(soxr.resample(samples, said.sample_rate, SAMPLE_RATE).astype(np.float32))
     first, last = audible(samples)
     start = max(0, first - int(_LEAD * SAMPLE_RATE))
-    words = [(place, max(0.0, second - start / SAMPLE_RATE)) for place, second in said.words]
+    sounds = [one._replace(second=max(0.0, one.second - start / SAMPLE_RATE)) for one in said.sounds]
     samples = whole_frames(samples[start : last + int(_TAIL * SAMPLE_RATE)])
-    return Spoken(samples, words, (last - start) / SAMPLE_RATE)
+    return Spoken(samples, sounds, (last - start) / SAMPLE_RATE)
 
 
 def speak(text: str, teacher: Teacher) -> Samples:

@@ -18,12 +18,13 @@ import torch
 from training.examples import LONGEST, Example, Mixture, batches
 from training.layout import Batch, collate
 from training.material import Material, open_material
+from training.pointing import point
 from training.voice_network import Heard, VoiceNetwork
 from training.work import SEED, Work, work_of, work_parser
 
 _POSITIONS = 1600  # of a batch
 _POOL = 400  # examples that are sorted by length at a time
-_PREDICTOR_SHARE = 0.5  # of the frames
+_PREDICTOR_SHARE = 0.25  # of the frames
 _NOISE = 0.2  # at most so many codes of an example are drawn anew where they are inputs
 _PEAK, _PEAK_MATRICES = 3e-3, 8e-3  # learning rates: of tables and vectors (Adam), of layers' matrices (Muon)
 _WARM = 100  # steps
@@ -38,7 +39,10 @@ _EVERY = 200  # steps between validations
 
 def make_network(material: Material) -> VoiceNetwork:
     """Fresh weights."""
-    return VoiceNetwork(material.architecture, material.shape.speaker_encoder, len(material.examples.voices), LONGEST)
+    voices = len(material.examples.voices)
+    network = VoiceNetwork(material.architecture, material.shape.speaker_encoder, voices, LONGEST)
+    point(network.network)
+    return network
 
 
 class Trainer:

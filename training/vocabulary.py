@@ -1,10 +1,13 @@
-"""The text vocabulary of the embedded voice: letters, letters that are one sound together, and special tokens.
+"""The text vocabulary of the embedded voice: letters, letters that are one sound together, frequent pieces of words,
+and special tokens.
 
-Text trails the speech by one token a frame of 80 ms. A sound takes about as long to say: what is spoken stands near
-what was just read, and that is learnt in minutes where an alignment over longer distances takes hours.
+Text arrives at one token a frame of 80 ms. Tokens are long enough that it stays ahead of a quick speaker, and short
+enough that each is one or a few sounds.
 """
 
+import re
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -20,16 +23,30 @@ _SOUNDS = (
     *("a i", "a y", "a w", "e a", "e e", "e i", "e w", "e y", "i e", "o a", "o i", "o o", "o w", "o y"),
     *("e r", "i r", "u r"),
 )
-# "assistant" must be one token, because prompts are cut by position. Built from its rarest pair, so that other words
-# keep their letters.
+_TOGETHER = sorted((pair.replace(" ", "") for pair in _SOUNDS), key=len, reverse=True)
+_SOUND = re.compile("|".join((*_TOGETHER, ".")), re.IGNORECASE)
+# "assistant" must be one token, because prompts are cut by position.
 _ASSISTANT = ("ss i", "ssi s", "ssis t", "ssist a", "ssista n", "ssistan t", "a ssistant")
+_PIECES = Path(__file__).with_name("pieces.txt")  # what `training.pieces` finds
+
+
+def _pairs(lines: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((first, second) for first, second in (line.split() for line in lines))
+
+
+BEFORE_PIECES = _pairs((*_SOUNDS, *_ASSISTANT))
+PIECES = _pairs(_PIECES.read_text(encoding="utf-8").splitlines())
 
 
 def sound_vocabulary() -> Vocabulary:
     """In the published layout."""
     line_feed = byte_symbols()[ord("\n")]
-    pairs = [(first, second) for first, second in (pair.split() for pair in (*_SOUNDS, *_ASSISTANT))]
-    return assemble_vocabulary([*pairs, (line_feed, line_feed)])
+    return assemble_vocabulary([*BEFORE_PIECES, *PIECES, (line_feed, line_feed)])
+
+
+def sounds_of_word(word: str) -> list[str]:
+    """Its letters, those that are one sound together."""
+    return _SOUND.findall(word)
 
 
 @cache

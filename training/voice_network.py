@@ -15,12 +15,13 @@ from training.speaker import TrainedSpeakerEncoder
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the speaker encoder hears of a batch."""
+    """What the speaker encoder hears beside a batch."""
 
     mels: Tensor  # [clips, mels, mel frames]
-    places: Tensor  # int64 [clips]: the example of the batch that each belongs to
+    places: Tensor  # int64 [examples]: those of the batch that the first clips belong to; the others are heard besides
     voices: Tensor  # int64 [clips]
     pitches: Tensor  # float32 [clips], octaves
+    speeds: Tensor  # float32 [clips], octaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,9 @@ class VoiceNetwork(nn.Module):
     def forward(self, batch: Batch, heard: Heard) -> VoiceLosses:
         """Teacher-forced losses of a batch."""
         speakers = torch.zeros(len(batch.text), self.network.architecture.talker.hidden)
-        voice = torch.zeros(())
-        if len(heard.places):
-            embeddings = self.speaker_encoder(heard.mels).float()
-            speakers = speakers.index_copy(0, heard.places, embeddings)
-            voice = self.speaker_encoder.loss(embeddings, heard.voices, heard.pitches)
+        embeddings = self.speaker_encoder(heard.mels).float()
+        speakers = speakers.index_copy(0, heard.places, embeddings[: len(heard.places)])
+        voice = self.speaker_encoder.loss(embeddings, heard.voices, heard.pitches, heard.speeds)
         losses = self.network(batch, speakers)
         return VoiceLosses(losses.first, losses.others, voice, losses.correct)
 

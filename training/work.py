@@ -39,8 +39,13 @@ class Work:
 
     @property
     def codes(self) -> Path:
-        """int16 [frames, groups] of all utterances at the pace of their texts, one after the other."""
+        """int16 [frames, groups] of all utterances laid along their texts, one after the other."""
         return self.directory / "codes.npy"
+
+    @property
+    def letters(self) -> Path:
+        """float32 [frames]: how much of its text each frame's utterance has said by then, in letters."""
+        return self.directory / "letters.npy"
 
     @property
     def code_offsets(self) -> Path:

@@ -5,7 +5,7 @@ import torch
 from models.codec_decoder import CodecDecoder
 from models.native import supports_codec
 from models.tensor_inventory import codec_decoder_tensors
-from training.codec_shape import DECODER
+from training.codec_shape import CODES, DECODER
 from training.decoder_network import DecoderNetwork
 from training.mel import STEPS
 from training.quantizer import CODEBOOK, GROUPS, SHAPES, WIDTH, Quantizer
@@ -34,7 +34,7 @@ def test_blocks_that_only_sort_samples_say_what_was_trained() -> None:
         network.reading.bias.uniform_(-0.01, 0.01)
     tensors = network.published()
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == codec_decoder_tensors(DECODER)
-    codes = torch.randint(0, CODEBOOK, (2, FRAMES, GROUPS), generator=torch.Generator().manual_seed(2))
+    codes = torch.randint(0, CODEBOOK, (2, FRAMES, CODES), generator=torch.Generator().manual_seed(2))
     decoder = CodecDecoder(DECODER, tensors.__getitem__, torch.float32)
     with torch.inference_mode():
         expected = network(codes)

@@ -16,12 +16,14 @@ from models.quantization import PRECISIONS
 from models.shipped_voice import SPEAKING_KINDS, SpeakingKind, is_shipped
 from models.synthetic.writing import write_checkpoint
 from tests.parity.upstream_reference import Upstream
+from training.codec_shape import CODES
 from training.export import cropped, write_voice
+from training.quantizer import CODEBOOK
 from training.shape import voice_shape
 from training.vocabulary import sound_vocabulary
 from training.voice_network import VoiceNetwork
 
-GROUPS, CODEBOOK, VOICES = 8, 512, 3
+VOICES = 3
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What would be shipped, of weights that learnt nothing."""
     root = tmp_path_factory.mktemp("voice")
     vocabulary = sound_vocabulary()
-    shape = voice_shape(vocabulary, GROUPS, CODEBOOK)
+    shape = voice_shape(vocabulary, CODES, CODEBOOK)
     write_checkpoint(root / "random", shape, "base")
     torch.manual_seed(0)
     network = VoiceNetwork(read_architecture(root / "random"), shape.speaker_encoder, VOICES, 64)

@@ -19,8 +19,7 @@ from training.layout import LayoutMaker, Rows, Utterance, collate
 from training.network import Network
 
 _TEXT = "Two doors, then a long corridor."
-_CLIP_TEXT = "One window."
-_FRAMES, _CLIP = 9, 6
+_FRAMES = 9
 
 
 @pytest.fixture(scope="module", params=("base", "voice_design"))
@@ -47,29 +46,25 @@ def _network(checkpoint: Checkpoint) -> Network:
 
 def _codes(checkpoint: Checkpoint) -> np.ndarray:
     groups, codebook = checkpoint.architecture.code_groups, checkpoint.architecture.predictor.vocabulary
-    return np.random.default_rng(5).integers(0, codebook, (_CLIP + _FRAMES, groups))
+    return np.random.default_rng(5).integers(0, codebook, (_FRAMES, groups))
 
 
 def _cases(checkpoint: Checkpoint) -> list[tuple[SynthesisRequest, Utterance]]:
     """Requests, and the same as training examples, in every way the kind is prompted."""
     encode, codes = checkpoint.text_tokenizer.encode, _codes(checkpoint)
-    role, text, clip_text = encode("<|im_start|>assistant\n"), encode(_TEXT), encode(_CLIP_TEXT)
+    role, text = encode("<|im_start|>assistant\n"), encode(_TEXT)
     english = checkpoint.architecture.languages["english"]
     speaker = np.random.default_rng(6).normal(size=checkpoint.architecture.talker.hidden).astype(np.float32)
     cases: list[tuple[SynthesisRequest, Utterance]] = []
-    for at_once, language in ((False, None), (True, english)):
+    for language in (None, english):
         name = "english" if language else "auto"
         if checkpoint.architecture.kind == "voice_design":
-            request = SynthesisRequest(_TEXT, name, description="A deep voice.", text_at_once=at_once)
+            request = SynthesisRequest(_TEXT, name, description="A deep voice.", text_at_once=False)
             said = encode("<|im_start|>user\nA deep voice.<|im_end|>\n")
-            example = Utterance(text, codes[_CLIP:], role, said, language=language, at_once=at_once)
-            cases.append((request, example))
-            continue
-        request = SynthesisRequest(_TEXT, name, VoicePrompt(speaker), text_at_once=at_once)
-        cases.append((request, Utterance(text, codes[_CLIP:], role, (), True, language, at_once)))
-        voice = VoicePrompt(speaker, codes[:_CLIP].astype(np.int64), _CLIP_TEXT)
-        request = SynthesisRequest(_TEXT, name, voice, text_at_once=at_once)
-        cases.append((request, Utterance(text, codes, role, (), True, language, at_once, clip_text, _CLIP)))
+            cases.append((request, Utterance(text, codes, role, said, language=language)))
+        else:
+            request = SynthesisRequest(_TEXT, name, VoicePrompt(speaker), text_at_once=False)
+            cases.append((request, Utterance(text, codes, role, (), True, language)))
     return cases
 
 
@@ -91,7 +86,7 @@ def test_rows_are_the_prompts_and_hidden_states_the_engines(
     builder = PromptBuilder(checkpoint.architecture, checkpoint.text_tokenizer, talker, predictor)
     for request, example in _cases(checkpoint):
         prompt, rows = builder.build(request), maker.rows(example)
-        codes = torch.from_numpy(np.asarray(example.codes[-_FRAMES:]))
+        codes = torch.from_numpy(np.asarray(example.codes))
         fed = [prompt.prefill]
         for frame in range(_FRAMES):
             row = talker.embed_codes(codes[frame, 0]) + predictor.embed(codes[frame : frame + 1, 1:])[0]
@@ -105,8 +100,7 @@ def test_rows_are_the_prompts_and_hidden_states_the_engines(
         found = network.talker(trained[None])[0]
         assert torch.allclose(found, expected, atol=2e-4)
         assert torch.allclose(network.head(found), talker.logits(expected), atol=2e-3)
-        first = len(prompt.prefill) - 1 - example.clip
-        assert rows.first == first
+        assert rows.first == len(prompt.prefill) - 1
 
 
 @torch.inference_mode()

@@ -111,17 +111,18 @@ class Design:
 
 
 def _heard(engine: SpeechEngine, description: str, sentences: Sequence[str], seed: int) -> tuple[float, float]:
-    """Median pitch in hertz and words a minute."""
+    """Hertz, the mean of the sentences' median pitches (each is in steps of the codec's), and words a minute."""
     spoken: list[Samples] = []
     for number, text in enumerate(sentences):
         sampling = _sampling(engine, seed + number)
         samples, _ = say(engine, SynthesisRequest(text, description=description, sampling=sampling))
         spoken.append(samples)
     words, seconds = sum(len(text.split()) for text in sentences), sum(map(len, spoken)) / SAMPLE_RATE
-    return median_pitch(np.concatenate(spoken), SAMPLE_RATE), 60 * words / max(seconds, 0.1)
+    pitch = float(np.mean([median_pitch(samples, SAMPLE_RATE) for samples in spoken]))
+    return pitch, 60 * words / max(seconds, 0.1)
 
 
-def designs(engine: SpeechEngine, corpus: Corpus, sentences: int = 3) -> list[Design]:
+def designs(engine: SpeechEngine, corpus: Corpus, sentences: int = 6) -> list[Design]:
     """Descriptions in held-out wordings, and plain ones of both sexes to compare with."""
     generator = random.Random(SEED)
     texts = [one.text for one in corpus.split("held_out", "main")[:sentences]]

@@ -25,9 +25,9 @@ from training.place import place_codes
 from training.voice_network import Heard
 
 LONGEST = 384  # positions of an example
-_CLIP_SECONDS = 2.5  # what the speaker encoder hears
-_MELS = 128
-_BESIDES = 16  # clips of a batch that are heard and not spoken with
+_CLIP_SECONDS = 4.0  # what the speaker encoder hears
+MELS = 128  # bands that the speaker encoder hears
+_BESIDES = 10  # clips of a batch that are heard and not spoken with
 _GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
 _LONGEST_SPOKEN = 250  # frames of two utterances
 _LOWEST, _MIDDLE = 50.0, 150.0  # hertz
@@ -39,7 +39,7 @@ _NEAR = (5, 8)  # espeak-ng's pitch and speed: as near is nearly the same voice
 class Mixture:
     """Shares of the ways in which utterances are prompted."""
 
-    design: float = 0.6  # of the main timbres
+    design: float = 0.5  # of the main timbres
     language: float = 0.4  # named, not left to the model
     varied: float = 0.25  # timbres of which there is little
     second: float = 0.15  # a second utterance follows
@@ -167,7 +167,7 @@ class ExampleMaker:
         start = generator.randint(0, max(0, len(samples) - length))
         piece = np.resize(samples[start : start + length], length)
         piece = piece * np.float32(2 ** generator.uniform(*_GAIN))
-        return mel_spectrogram(torch.from_numpy(piece), _MELS, rate)[0]
+        return mel_spectrogram(torch.from_numpy(piece), MELS, rate)[0]
 
 
 def batches(lengths: Sequence[int], positions: int, generator: random.Random) -> Iterator[list[int]]:

@@ -25,6 +25,7 @@ from models.synthetic.vocabulary import Vocabulary
 from models.synthetic.writing import write_configuration
 from models.tensor_file import TensorFile
 from training.material import open_material
+from training.place import PHASES
 from training.train import make_network
 from training.voice_network import VoiceNetwork
 from training.work import Work, work_of, work_parser
@@ -68,6 +69,15 @@ def _used_rows(tensors: Mapping[str, Tensor], architecture: Architecture) -> dic
     return {name: tensor[:rows] if name in _PART_OF_ROWS else tensor for name, tensor in tensors.items()}
 
 
+@torch.no_grad()
+def hastened(network: VoiceNetwork) -> None:
+    """Let places be read one part of a token further on than they are said. Sampled coldly, places are the most likely
+    ones and not the mean ones, which are further on: speech was 9 % longer than the teacher's, so it is 2 %. The parts
+    are the last code of a frame, which the code predictor is never fed, so nothing else changes."""
+    parts = network.network.group_embeddings[-1]
+    parts[: PHASES - 1] = parts[1:PHASES].clone()
+
+
 def write_voice(
     target: Path, network: VoiceNetwork, shape: SyntheticShape, vocabulary: Vocabulary, speech_tokenizer: Path
 ) -> None:
@@ -92,17 +102,18 @@ def export(work: Work, weights: Path, target: Path) -> None:
     material = open_material(work)
     network = make_network(material)
     network.load_state_dict(torch.load(weights))
+    hastened(network)
     write_voice(target, network, material.shape, material.vocabulary, work.speech_tokenizer)
 
 
 def main() -> None:
     """The command line."""
     parser = work_parser("Write the weights that are shipped")
-    parser.add_argument("--weights", type=Path, help="averaged weights; default: the best ones of the training")
+    parser.add_argument("--weights", type=Path, help="default: what the training and `training.hearing` left")
     parser.add_argument("--published", type=Path, help="write both kinds in the published format here instead")
     arguments = parser.parse_args()
     work = work_of(arguments)
-    weights = arguments.weights or work.checkpoints / "talker-best.pt"
+    weights = arguments.weights or work.checkpoints / "talker-heard.pt"
     if arguments.published is None:
         export(work, weights, SHIPPED_VOICE)
         size = sum(path.stat().st_size for path in SHIPPED_VOICE.rglob("*") if path.is_file())

@@ -13,7 +13,7 @@ from training.teacher import Teacher, say
 from training.vocabulary import letters_of_tokens
 from training.work import Work, work_of, work_parser
 
-NARRATOR = Teacher("m3", "male", pitch=25, speed=140)  # as voices/make_presets.py
+NARRATOR = Teacher("m7", "male", pitch=20, speed=110)  # as voices/make_presets.py
 
 
 def held_out(work: Work, count: int) -> list[Sentence]:

@@ -17,7 +17,8 @@ from models.shipped_voice import SPEAKING_KINDS, SpeakingKind, is_shipped
 from models.synthetic.writing import write_checkpoint
 from tests.parity.upstream_reference import Upstream
 from training.codec_shape import CODES
-from training.export import cropped, write_voice
+from training.export import cropped, hastened, write_voice
+from training.place import PHASES
 from training.quantizer import CODEBOOK
 from training.shape import voice_shape
 from training.vocabulary import sound_vocabulary
@@ -81,6 +82,18 @@ def test_upstream_says_the_same(directory: Path) -> None:
 def test_it_says_which_modes_it_was_not_trained_for(directory: Path) -> None:
     architecture = read_architecture(directory)
     assert (architecture.text_at_once, architecture.in_context) == (False, False)
+
+
+def test_places_are_read_one_part_later(tmp_path: Path) -> None:
+    shape = voice_shape(sound_vocabulary(), CODES, CODEBOOK)
+    write_checkpoint(tmp_path, shape, "base")
+    network = VoiceNetwork(read_architecture(tmp_path), shape.speaker_encoder, VOICES, 64)
+    before = network.network.group_embeddings.detach().clone()
+    hastened(network)
+    after = network.network.group_embeddings.detach()
+    assert torch.equal(after[-1, : PHASES - 1], before[-1, 1:PHASES])
+    assert torch.equal(after[-1, PHASES - 1 :], before[-1, PHASES - 1 :])
+    assert torch.equal(after[:-1], before[:-1])
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (5,), (2, 3, 4)])

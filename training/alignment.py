@@ -106,7 +106,8 @@ class Aligned:
 def aligned(text: str, speech: Analysis, sounds: Sequence[Sound], end: float) -> Aligned:
     """Lay speech along its text."""
     known = anchors(text, sounds, end)
-    token_of = np.repeat(np.arange(len(letters_of_tokens(text))), letters_of_tokens(text))
+    lengths = letters_of_tokens(text)
+    token_of = np.repeat(np.arange(len(lengths)), lengths)
     frames = [float(LEAD)]
     for before, now in pairwise(known):
         token = token_of[min(int(now.letter), len(text) - 1)]

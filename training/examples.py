@@ -22,13 +22,14 @@ from training.descriptions import Traits, describe, traits_of
 from training.layout import LayoutMaker, Rows
 from training.layout import Utterance as Layout
 from training.place import place_codes
+from training.vocabulary import letters_of_tokens
 from training.voice_network import Heard
 
 LONGEST = 384  # positions of an example
 _CLIP_SECONDS = 4.0  # what the speaker encoder hears
 MELS = 128  # bands that the speaker encoder hears
 _BESIDES = 10  # clips of a batch that are heard and not spoken with
-_GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
+GAIN = (-2.0, 1.0)  # octaves that clips are made louder or softer
 _LONGEST_SPOKEN = 250  # frames of two utterances
 _LOWEST, _MIDDLE = 50.0, 150.0  # hertz
 _USUAL_SPEED = 140.0  # words a minute
@@ -92,11 +93,10 @@ class ExampleMaker:
         return self._base(utterance, generator)
 
     def _base(self, utterance: Utterance, generator: random.Random) -> Example:
-        spoken = self._continued(utterance, generator)
-        text = self._tokenizer.encode(" ".join(one.text for one in spoken))
+        text, codes = self._spoken(utterance, generator)
         layout = Layout(
             text=text,
-            codes=self._codes(spoken, text),
+            codes=codes,
             role=self._role,
             speaker=True,
             language=self._language(utterance, generator),
@@ -104,11 +104,10 @@ class ExampleMaker:
         return Example(self._maker.rows(layout), self.near(utterance, generator))
 
     def _design(self, utterance: Utterance, generator: random.Random) -> Example:
-        spoken = self._continued(utterance, generator)
-        text = self._tokenizer.encode(" ".join(one.text for one in spoken))
+        text, codes = self._spoken(utterance, generator)
         layout = Layout(
             text=text,
-            codes=self._codes(spoken, text),
+            codes=codes,
             role=self._role,
             description=self.description_ids(describe(self._said(utterance, generator), generator)),
             language=self._language(utterance, generator),
@@ -124,17 +123,23 @@ class ExampleMaker:
         whole = traits_of(utterance.sex, utterance.pitch, utterance.speed)
         return Traits(whole.sex if sex else None, whole.pitch if pitch else None, whole.pace if pace else None)
 
+    def _spoken(self, utterance: Utterance, generator: random.Random) -> tuple[list[int], Codes]:
+        """Tokens of an utterance and of what follows it, and their codes."""
+        spoken = self._continued(utterance, generator)
+        text = " ".join(one.text for one in spoken)
+        return self._tokenizer.encode(text), self._codes(spoken, text)
+
     def _continued(self, utterance: Utterance, generator: random.Random) -> list[Utterance]:
         if generator.random() >= self._mixture.second:
             return [utterance]
         return [utterance, self.near(utterance, generator, _LONGEST_SPOKEN - self._corpus.frames(utterance))]
 
-    def _codes(self, utterances: Sequence[Utterance], text: Sequence[int]) -> Codes:
-        """Of utterances one after the other, a space between their texts, whose tokens are `text`."""
+    def _codes(self, utterances: Sequence[Utterance], text: str) -> Codes:
+        """Of utterances one after the other; `text` has a space between theirs."""
         starts = np.cumsum([0, *(1 + len(one.text) for one in utterances)])
         letters = [start + self._corpus.letters(one) for start, one in zip(starts, utterances, strict=False)]
-        lengths = [len(self._tokenizer.decode([token])) for token in text]
-        places = place_codes(np.concatenate(letters), lengths, self._architecture.predictor.vocabulary)
+        lags = self._architecture.predictor.vocabulary
+        places = place_codes(np.concatenate(letters), letters_of_tokens(text), lags)
         return np.concatenate((np.concatenate([self._corpus.codes(one) for one in utterances]), places), axis=1)
 
     def _language(self, utterance: Utterance, generator: random.Random) -> int | None:
@@ -166,7 +171,7 @@ class ExampleMaker:
         samples = self._corpus.samples(clip)
         start = generator.randint(0, max(0, len(samples) - length))
         piece = np.resize(samples[start : start + length], length)
-        piece = piece * np.float32(2 ** generator.uniform(*_GAIN))
+        piece = piece * np.float32(2 ** generator.uniform(*GAIN))
         return mel_spectrogram(torch.from_numpy(piece), MELS, rate)[0]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.speaker_encoder import mel_spectrogram
 from training.corpus import Corpus
-from training.examples import MELS
+from training.examples import GAIN, MELS
 from training.material import Material, open_material
 from training.quantizer import Quantizer
 from training.schedule import rate
@@ -25,7 +25,6 @@ from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME, SEED, Work, work_of, w
 _CLIPS = 1500
 _FRAMES = 50  # of a clip, after the first ones
 _SKIPPED = 2  # frames
-_GAIN = (-2.0, 1.0)  # octaves that both are made louder or softer
 _STEPS = 3000
 _PAIRS = 8  # a step
 _PEAK = 1e-3  # learning rate
@@ -41,7 +40,7 @@ def _pairs(corpus: Corpus, quantizer: Quantizer, generator: random.Random) -> It
         codes = torch.from_numpy(corpus.codes(one)[: _SKIPPED + _FRAMES + 1])
         made = synthesised(quantizer.decode(codes[None]))[0, _SKIPPED * SAMPLES_PER_FRAME :][:length]
         said = torch.from_numpy(corpus.samples(one)[:length])
-        gain = 2 ** generator.uniform(*_GAIN)
+        gain = 2 ** generator.uniform(*GAIN)
         yield mel_spectrogram(said * gain, MELS, SAMPLE_RATE)[0], mel_spectrogram(made * gain, MELS, SAMPLE_RATE)[0]
 
 

@@ -8,8 +8,9 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from functools import reduce
 
+from models.synthetic.vocabulary import Pair, Word, learnt_merges, merge, spelled
 from models.text_tokenizer import byte_symbols
 from training.corpus import Corpus
 from training.vocabulary import BEFORE_PIECES, PIECES
@@ -18,41 +19,22 @@ from training.work import work_of, work_parser
 _CHUNKS = re.compile(r" ?[A-Za-z]+|'[a-z]+|[^A-Za-z ]")  # as far as tokens may reach
 _LETTERS = 4  # of a piece at most: a longer one would say too much at once
 
-Pair = tuple[str, str]
+_SPACE = byte_symbols()[ord(" ")]
 
 
-def _joined(word: tuple[str, ...], pair: Pair) -> tuple[str, ...]:
-    parts: list[str] = []
-    for part in word:
-        if parts and (parts[-1], part) == pair:
-            parts[-1] += part
-        else:
-            parts.append(part)
-    return tuple(parts)
+def _most_frequent(pairs: Counter[Pair]) -> Pair | None:
+    """Of those that are short enough."""
+    short = (pair for pair in pairs if len("".join(pair).strip(_SPACE)) <= _LETTERS)
+    return max(short, key=lambda pair: (pairs[pair], pair), default=None)
 
 
 def frequent_pairs(texts: Iterable[str], count: int) -> Iterator[Pair]:
     """At most `count` pairs to be joined, in order, in the symbols of the text vocabulary."""
-    symbols = byte_symbols()
-    space = symbols[ord(" ")]
     chunks = Counter(chunk for text in texts for chunk in _CHUNKS.findall(text))
-    words = Counter[tuple[str, ...]]()
+    words = Counter[Word]()
     for chunk, times in chunks.items():
-        word = tuple(symbols[byte] for byte in chunk.encode())
-        for pair in BEFORE_PIECES:
-            word = _joined(word, pair)
-        words[word] += times
-    for _ in range(count):
-        pairs = Counter[Pair]()
-        for word, times in words.items():
-            for pair in pairwise(word):
-                if len("".join(pair).strip(space)) <= _LETTERS:
-                    pairs[pair] += times
-        if not pairs:
-            return
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        yield best
-        words = Counter({_joined(word, best): times for word, times in words.items()})
+        words[reduce(merge, BEFORE_PIECES, spelled(chunk))] += times
+    return learnt_merges(words, count, _most_frequent)
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ from training.quantizer import CODEBOOK, Quantizer, aligned_speech
 from training.teacher import Teacher, say
 from training.vocabulary import letters_of_tokens
 from training.work import Work, work_of, work_parser
+from voices.make_presets import PITCH, SPEED, VARIANT
 
-NARRATOR = Teacher("m7", "male", pitch=20, speed=110)  # as voices/make_presets.py
+NARRATOR = Teacher(VARIANT, "male", PITCH, SPEED)
 
 
 def held_out(work: Work, count: int) -> list[Sentence]:

@@ -17,7 +17,8 @@ from voices.voice_file import dump_voice
 from voices.voice_folder import REFERENCE_FILE, VOICE_FILE
 
 CREATED_AT = "2025-01-01T00:00:00Z"  # fixed: the recipe gives the same files every time
-ESPEAK = ("espeak-ng", "-v", "en-us+m7", "-s", "110", "-p", "20", "-a", "67")  # a voice that the embedded model knows
+VARIANT, SPEED, PITCH = "m7", 110, 20  # of espeak-ng's: the voice that the embedded model says best
+ESPEAK = ("espeak-ng", "-v", f"en-us+{VARIANT}", "-s", str(SPEED), "-p", str(PITCH), "-a", "67")
 TRANSCRIPT = "The river runs quietly past the old stone bridge, and every morning the baker opens his door."
 CLONED = "A plain American English narrator, spoken by espeak-ng."
 DESIGNED = "A clear, professional narrator voice"

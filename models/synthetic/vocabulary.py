@@ -5,7 +5,7 @@ then special tokens.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -77,6 +77,7 @@ _LETTERS = "etaoinshrdlcumwfgypbvkjxqz"
 _ASSISTANT_ID = 77091  # where published checkpoints have it; smaller vocabularies have it with the other merges
 
 Pair = tuple[str, str]
+Word = tuple[str, ...]  # in symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class Vocabulary:
     special_ids: dict[str, int]
 
 
-def _merge(word: tuple[str, ...], pair: Pair) -> tuple[str, ...]:
+def merge(word: Word, pair: Pair) -> Word:
+    """The word with every such pair made one symbol."""
     merged: list[str] = []
     for symbol in word:
         if merged and (merged[-1], symbol) == pair:
@@ -103,21 +105,35 @@ def _chain(word: str) -> list[Pair]:
     return [(word[:index], word[index]) for index in range(1, len(word))]
 
 
-def _learnt_merges(limit: int) -> Iterator[Pair]:
-    """The most frequent pairs of the sample, as byte-pair encoding learns them; ties by their symbols."""
-    symbols = byte_symbols()
-    spelled = ("".join(symbols[byte] for byte in f" {word}".encode()) for word in _SAMPLE.split())
-    words = Counter(tuple(word) for word in spelled)
+def learnt_merges(words: Counter[Word], limit: int, best: Callable[[Counter[Pair]], Pair | None]) -> Iterator[Pair]:
+    """At most `limit` pairs as byte-pair encoding learns them from words and how often each is met. `best` chooses
+    among the pairs that are left, by how often each is met; None ends it."""
     for _ in range(limit):
         pairs = Counter[Pair]()
         for word, count in words.items():
             for pair in pairwise(word):
                 pairs[pair] += count
-        if not pairs:
+        chosen = best(pairs)
+        if chosen is None:
             return
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
-        yield best
-        words = Counter({_merge(word, best): count for word, count in words.items()})
+        yield chosen
+        words = Counter({merge(word, chosen): count for word, count in words.items()})
+
+
+def spelled(text: str) -> Word:
+    """In the symbols of its bytes."""
+    symbols = byte_symbols()
+    return tuple(symbols[byte] for byte in text.encode())
+
+
+def _most_frequent(pairs: Counter[Pair]) -> Pair | None:
+    """Ties by their symbols."""
+    return min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
+
+
+def _sample_merges(limit: int) -> Iterator[Pair]:
+    """The most frequent pairs of the sample."""
+    return learnt_merges(Counter(spelled(f" {word}") for word in _SAMPLE.split()), limit, _most_frequent)
 
 
 def _letter_merges() -> Iterator[Pair]:
@@ -140,7 +156,7 @@ def _always() -> list[Pair]:
 def _merge_list(count: int) -> list[Pair]:
     merges = dict.fromkeys(_always())
     results = {first + second for first, second in merges}
-    for source in (_learnt_merges(min(count, 320)), _letter_merges()):
+    for source in (_sample_merges(min(count, 320)), _letter_merges()):
         for pair in source:
             if len(merges) == count:
                 return list(merges)

@@ -59,7 +59,7 @@ def test_too_much_at_once_is_refused_at_once_and_nobody_is_forgotten(server: Ser
     began = time.monotonic()
     with ThreadPoolExecutor(len(bodies)) as pool:
         answers = list(pool.map(partial(post, server, SYNTHESIZE), bodies))
-    assert time.monotonic() - began < 60, "sixty clients, four seconds each at most, two slow cores"
+    assert time.monotonic() - began < 30
     assert {answer.status_code for answer in answers} <= {200, 429, 504}
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 60 - 4 - 32

@@ -10,7 +10,7 @@ from models.synthetic.writing import write_checkpoint
 from training.codec_shape import CODES
 from training.layout import LayoutMaker, Utterance, collate
 from training.network import Layer, Network, attention
-from training.place import place_codes
+from training.place import PLACES, place_codes
 from training.pointing import point
 from training.quantizer import CODEBOOK
 from training.shape import voice_shape
@@ -31,7 +31,7 @@ def test_each_head_looks_at_its_token(tmp_path: Path) -> None:
     text, role = (sound_tokenizer().encode(one) for one in (TEXT, "<|im_start|>assistant\n"))
     frames = round(PACE * len(text))
     positions = np.arange(frames) / PACE
-    sound = np.random.default_rng(1).integers(0, CODEBOOK, (frames, CODES - 2))
+    sound = np.random.default_rng(1).integers(0, CODEBOOK, (frames, CODES - PLACES))
     codes = np.concatenate((sound, place_codes(positions, [1] * len(text), CODEBOOK)), axis=1)
     rows = LayoutMaker(architecture).rows(Utterance(text, codes, role))
     batch = collate([rows], architecture, len(rows.text), np.random.default_rng(0))

@@ -2,7 +2,8 @@
 
 A host name is looked up once, every address it has must be one of the public internet, and the connection goes to such
 an address and not to the name: what the name stands for a moment later does not matter. Redirects go the same way.
-Only http and https; limits of time and size; no proxies of the environment, no cookies, no compression.
+Only http and https, and only their own ports, so that nobody asks a stranger's other services from here; limits of time
+and size; no proxies of the environment, no cookies, no compression.
 """
 
 import http.client
@@ -11,18 +12,23 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from models import InvalidRequestError
 
 CONNECT_S = 5.0
+LOOK_UP_S = 5.0
+LOOK_UPS_AT_ONCE = 8
 PIECE = 64 * 1024
 REDIRECTS = 3
 _REDIRECTING = frozenset({301, 302, 303, 307, 308})
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses by way of NAT64
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is handed out to the public internet
+# Not to be reached from everywhere, whatever this Python's tables say: documentation, and the way to 6to4 relays.
+_RESERVED = (ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("192.88.99.0/24"))
 _PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses
@@ -51,12 +57,41 @@ def resolve(host: str, port: int) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-def fetch(field: str, url: str, limits: Limits, resolver: Resolve = resolve) -> bytes:
+class LookUps:
+    """Look-ups that end in time. The system's own cannot be stopped: one that takes too long is left behind in its
+    thread, and while as many as may be are still there, the next waits for one of them."""
+
+    def __init__(self, resolver: Resolve = resolve, at_once: int = LOOK_UPS_AT_ONCE) -> None:
+        self._resolver = resolver
+        self._free = threading.BoundedSemaphore(at_once)
+
+    def addresses(self, host: str, port: int, deadline: float) -> Sequence[str]:
+        """Raises OSError, TimeoutError too when there is no answer after LOOK_UP_S or at `deadline`."""
+        until = min(deadline, time.monotonic() + LOOK_UP_S)
+        if not self._free.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise TimeoutError
+        answer: Future[Sequence[str]] = Future()
+        threading.Thread(target=self._look_up, args=(host, port, answer), daemon=True).start()
+        return answer.result(max(0.0, until - time.monotonic()))
+
+    def _look_up(self, host: str, port: int, answer: "Future[Sequence[str]]") -> None:
+        try:
+            answer.set_result(self._resolver(host, port))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(error)
+        finally:
+            self._free.release()
+
+
+_look_ups = LookUps()
+
+
+def fetch(field: str, url: str, limits: Limits, look_ups: LookUps = _look_ups) -> bytes:
     """What `url` holds. Blocks; raises InvalidRequestError, which names `field` and tells little of the network."""
     deadline = time.monotonic() + limits.seconds
     try:
         for _ in range(REDIRECTS + 1):
-            found = _fetch_once(url, limits.size, deadline, resolver)
+            found = _fetch_once(url, limits.size, deadline, look_ups)
             if isinstance(found, bytes):
                 return found
             url = urljoin(url, found)
@@ -76,17 +111,19 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             parsed = parsed.ipv4_mapped
-        elif parsed.sixtofour is not None or parsed.teredo is not None or parsed in _TRANSLATED:
-            return False  # they carry an IPv4 address that is not looked at
+        elif parsed not in _GLOBAL_UNICAST or parsed.sixtofour is not None or parsed.teredo is not None:
+            return False  # the last two carry an IPv4 address that is not looked at
+    if any(parsed in network for network in _RESERVED):
+        return False
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 
-def _fetch_once(url: str, size: int, deadline: float, resolver: Resolve) -> bytes | str:
+def _fetch_once(url: str, size: int, deadline: float, look_ups: LookUps) -> bytes | str:
     """The body, or where to go instead."""
     parts, port = _checked(url)
     assert parts.hostname is not None
-    address = _public_address(parts.hostname, port, resolver)
-    with closing(_connect(parts, address, port, deadline)) as connection, _Alarm(connection, deadline):
+    addresses = _public_addresses(look_ups.addresses(parts.hostname, port, deadline))
+    with _connected(parts, addresses, port, deadline) as connection:
         path = parts.path or "/"
         headers = {"Host": parts.netloc, "Accept-Encoding": "identity", "User-Agent": "qwen3-tts-cpu"}
         connection.request("GET", f"{path}?{parts.query}" if parts.query else path, headers=headers)
@@ -111,32 +148,48 @@ def _checked(url: str) -> tuple[SplitResult, int]:
         raise _RefusedError("has no host, or a password")
     if any(not character.isprintable() or character == " " for character in url):
         raise _RefusedError("is malformed")
+    if port not in (None, *_PORTS.values()):
+        raise _RefusedError("names a port other than 80 and 443")
     return parts, port or _PORTS[parts.scheme]
 
 
-def _public_address(host: str, port: int, resolver: Resolve) -> str:
-    addresses = resolver(host, port)
+def _public_addresses(addresses: Sequence[str]) -> Sequence[str]:
     if not addresses or not all(is_public(address) for address in addresses):
         raise _RefusedError("does not lead to the public internet")
-    return addresses[0]
+    return addresses
 
 
-def _connect(parts: SplitResult, address: str, port: int, deadline: float) -> http.client.HTTPConnection:
-    """A connection to the address that was checked; a certificate must be for the name."""
-    timeout = min(CONNECT_S, deadline - time.monotonic())
-    if timeout <= 0:
-        raise TimeoutError
-    connection = http.client.HTTPConnection(address, port)
-    plain = socket.create_connection((address, port), timeout)
-    if parts.scheme == "http":
-        connection.sock = plain
-        return connection
-    try:
-        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
-    except OSError:
-        plain.close()
-        raise
-    return connection
+@contextmanager
+def _connected(
+    parts: SplitResult, addresses: Sequence[str], port: int, deadline: float
+) -> Generator[http.client.HTTPConnection]:
+    """A connection to one of the addresses that were checked; a certificate must be for the name."""
+    connection = http.client.HTTPConnection(addresses[0], port)
+    connection.sock = _reach_one(addresses, port, deadline)
+    with closing(connection):
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            connection.sock = context.wrap_socket(
+                connection.sock, server_hostname=parts.hostname, do_handshake_on_connect=False
+            )
+        with _Alarm(connection, deadline):
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
+            yield connection
+
+
+def _reach_one(addresses: Sequence[str], port: int, deadline: float) -> socket.socket:
+    """A connection to the first address that takes one. Raises OSError, that of the last address."""
+    refused: OSError = TimeoutError()
+    for address in dict.fromkeys(addresses):
+        timeout = min(CONNECT_S, deadline - time.monotonic())
+        if timeout <= 0:
+            break
+        try:
+            return socket.create_connection((address, port), timeout)
+        except OSError as error:
+            refused = error
+    raise refused
 
 
 class _Alarm:
@@ -148,7 +201,9 @@ class _Alarm:
 
     def _cut(self) -> None:
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(
+                self._socket, socket.SHUT_RDWR
+            )  # that of TLS would pull it out of the reader's hands
         except OSError:
             return  # it has ended by itself
 

@@ -188,9 +188,10 @@ def default_keys_path(environment: Mapping[str, str] | None = None) -> Path:
     return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".config" / "qwen3-tts-cpu" / "keys"
 
 
-def key_digest(key: str) -> str:
+def key_digest(key: str | bytes) -> str:
     """All that is ever kept of an API key."""
-    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    sent = key.encode() if isinstance(key, str) else key
+    return f"sha256:{hashlib.sha256(sent).hexdigest()}"
 
 
 def _digests(keys: str) -> list[str]:

@@ -15,15 +15,17 @@ from deployments import native_routes, openai_routes, root_routes
 from deployments.config import AppConfig
 from deployments.disconnect import StopWhenGone
 from deployments.errors import (
+    BodyTooLargeError,
     MediaTypeError,
     error_response,
     handle_speech_error,
     handle_unknown_error,
     status_response,
 )
-from deployments.middleware import BodyLimit, KeyCheck, RequestId
+from deployments.middleware import BodyLimit, KeyCheck
 from deployments.model_client import ModelClient
 from deployments.recorder import Recorder
+from deployments.request_id import RequestId
 from deployments.schemas import ErrorBody
 from deployments.services import Services
 from models import SpeechError
@@ -33,6 +35,7 @@ _UNION_TAGS = frozenset({"str", "VoiceId"})  # pydantic puts the tried alternati
 
 def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI:
     """The app; `clients` are the models by id. Raises VoiceStorageError where the voices cannot be kept."""
+    services = Services.of(config, clients)
     app = SpeechApp(
         title="qwen3-tts-cpu",
         summary="Qwen3-TTS on ordinary CPUs",
@@ -41,7 +44,7 @@ def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI
         responses={"default": {"model": ErrorBody, "description": "Error"}},
         middleware=[
             Middleware(StopWhenGone),
-            Middleware(KeyCheck, config=config),
+            Middleware(KeyCheck, config=config, keys=services.keys),
             Middleware(BodyLimit, config=config),
         ],
         exception_handlers={
@@ -51,7 +54,7 @@ def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI
             Exception: handle_unknown_error,
         },
     )
-    app.state.services = Services.of(config, clients)
+    app.state.services = services
     for routes in (native_routes, openai_routes, root_routes):
         app.include_router(routes.router)
     return app
@@ -89,6 +92,8 @@ async def handle_malformed_request(request: Request, error: Exception) -> Respon
 async def handle_http_exception(_: Request, error: Exception) -> Response:
     """What the framework refuses by itself: unknown paths, wrong methods, broken forms."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 413:
+        return error_response(BodyTooLargeError(str(error.detail)))
     return status_response(error.status_code, str(error.detail), headers=error.headers)
 
 

@@ -7,7 +7,8 @@ request dear.) What is kept is digests alone, one a line with the name of the ke
     sha256:5e88... laptop
 
 `scripts/key add laptop` makes a key, prints it this once and writes its line. A running server reads the file again
-when it changes; what it cannot read, such as a file that is half written, leaves the keys as they were.
+when it changes. A key counts as long as its line stands in the file: a line that cannot be understood lets nobody in
+and costs the others nothing, and a file that is gone lets nobody in either. Both are told in the log and the status.
 """
 
 import argparse
@@ -38,17 +39,31 @@ def make_key() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def read_keys(path: Path) -> dict[str, str]:
-    """Digests by name. Raises KeyFileError, and OSError where there is no file."""
+def parse_keys(text: str) -> tuple[dict[str, str], list[int]]:
+    """Digests by name, and the numbers of the lines that are not 'sha256:DIGEST NAME' with a name of its own."""
     keys: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
+    faults: list[int] = []
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         digest, _, name = line.partition(" ")
-        if not re.fullmatch(KEY_DIGEST, digest) or not _NAME.fullmatch(name) or name in keys:
-            raise KeyFileError(f"line {number} of {path} is not 'sha256:DIGEST NAME' with a name of its own")
-        keys[name] = digest
+        if re.fullmatch(KEY_DIGEST, digest) and _NAME.fullmatch(name) and name not in keys:
+            keys[name] = digest
+        else:
+            faults.append(number)
+    return keys, faults
+
+
+def read_keys(path: Path) -> dict[str, str]:
+    """Digests by name. Raises KeyFileError, and OSError where there is no file."""
+    keys, faults = parse_keys(_text(path))
+    if faults:
+        raise KeyFileError(f"line {faults[0]} of {path} is not 'sha256:DIGEST NAME' with a name of its own")
     return keys
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="ascii", errors="replace")
 
 
 def write_keys(path: Path, keys: Mapping[str, str]) -> None:
@@ -68,8 +83,9 @@ class KeyRing:
     def __init__(self, config: AppConfig) -> None:
         self._fixed = [digest.encode() for digest in config.api_keys]
         self._path = config.keys_path
-        self._seen: tuple[int, ...] | None = None
+        self._seen: tuple[int, ...] | None = None  # the file that was read last
         self._of_file: list[bytes] | None = None  # None: there has never been a file
+        self._trouble: str | None = None
 
     @property
     def required(self) -> bool:
@@ -77,7 +93,13 @@ class KeyRing:
         self._refresh()
         return bool(self._fixed) or self._of_file is not None
 
-    def matches(self, key: str) -> bool:
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the file."""
+        self._refresh()
+        return self._trouble
+
+    def matches(self, key: bytes) -> bool:
         """Compares with every key, in a time that does not depend on the answer."""
         self._refresh()
         return _matches(key_digest(key).encode(), [*self._fixed, *(self._of_file or [])])
@@ -87,15 +109,28 @@ class KeyRing:
         try:
             status = self._path.stat()
             signature = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if signature == self._seen:
-                return
-            self._seen = signature
-            self._of_file = [digest.encode() for digest in read_keys(self._path).values()]
+            if signature != self._seen:
+                self._read()
+                self._seen = signature
         except FileNotFoundError:
             self._seen = None
-        except (OSError, KeyFileError) as error:
+            if self._of_file is not None:
+                self._of_file = []
+                self._tell(f"{self._path} is gone, and its keys open nothing")
+        except OSError as error:  # of the moment, perhaps: it is read anew for the next request
             self._of_file = self._of_file or []
-            logger.warning("the keys stay as they were: %s", error)
+            self._tell(f"{self._path} cannot be read, its keys stay as they were: {error}")
+
+    def _read(self) -> None:
+        keys, faults = parse_keys(_text(self._path))
+        self._of_file = [digest.encode() for digest in keys.values()]
+        lines = ", ".join(str(number) for number in faults)
+        self._tell(f"{self._path} holds no key in line {lines}" if faults else None)
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self._trouble:
+            logger.warning("%s", trouble)
+        self._trouble = trouble
 
 
 def _matches(digest: bytes, known: Iterable[bytes]) -> bool:

@@ -1,9 +1,8 @@
-"""What every request passes before it reaches a route: its id, its key, and the limit of its body."""
+"""What every request passes before it reaches a route: its key, and the limit of its body."""
 
-import uuid
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,70 +11,58 @@ from deployments.errors import BodyTooLargeError, KeyMissingError, RemoteClientE
 from deployments.keys import KeyRing
 from models import SpeechError
 
-REQUEST_ID = "x-request-id"
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/docs", "/openapi.json", "/v1/readyz"})
+PROBES = frozenset({"/livez", "/readyz"})  # they tell yes or no, and whoever asks for them cannot have a key
+OPEN_PATHS = PROBES | {"/health", "/docs", "/openapi.json", "/v1/readyz"}
 METRICS_PATH = "/metrics"
-LISTING_PATHS = frozenset({"/api/v1/tts/voices", "/v1/models", "/v1/audio/models", "/v1/audio/voices"})
-
-
-class RequestId:
-    """Every response says which request it answers. Behind Ray's proxy, which gives the id and says it, this rests."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or REQUEST_ID in Headers(scope=scope):
-            await self._app(scope, receive, send)
-            return
-        request_id = uuid.uuid4().hex
-        MutableHeaders(scope=scope)[REQUEST_ID] = request_id
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
+LISTING_PATHS = ("/api/v1/tts/voices", "/v1/models", "/v1/audio/models", "/v1/audio/voices")
+FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})  # reverse proxies add these, or X-Forwarded-For and its like
 
 
 class KeyCheck:
-    """With keys configured, a Bearer key; with none, only programs on this machine."""
+    """With keys configured, a Bearer key; with none, only programs on this machine. Probes are answered in any case."""
 
-    def __init__(self, app: ASGIApp, config: AppConfig) -> None:
+    def __init__(self, app: ASGIApp, config: AppConfig, keys: KeyRing) -> None:
         self._app = app
-        self._keys = KeyRing(config)
+        self._keys = keys
         self._open = OPEN_PATHS | ({METRICS_PATH} if config.open_metrics else set())
-        self._open_listing = LISTING_PATHS if config.open_listing else frozenset[str]()
+        self._open_listing = LISTING_PATHS if config.open_listing else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         try:
-            self._check(scope)
+            if scope["type"] != "lifespan":
+                self._check(scope)
         except SpeechError as error:
-            await error_response(error)(scope, receive, send)
+            if scope["type"] == "http":
+                await error_response(error)(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008, "reason": str(error)})
             return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
+        is_request = scope["type"] == "http"
+        if is_request and scope["path"] in PROBES:
+            return
         if not self._keys.required:
             check_local(scope)
-            return
-        if self._is_open(scope):
-            return
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._keys.matches(key.strip()):
+        elif not (is_request and self._is_open(scope)) and not self._keys.matches(_presented_key(scope)):
             raise KeyMissingError("send a valid key as 'Authorization: Bearer KEY'")
 
     def _is_open(self, scope: Scope) -> bool:
         path = scope["path"]
-        return path in self._open or (scope["method"] == "GET" and path in self._open_listing)
+        listed = any(path == listing or path.startswith(f"{listing}/") for listing in self._open_listing)
+        return path in self._open or (scope["method"] == "GET" and listed)
+
+
+def _presented_key(scope: Scope) -> bytes:
+    """The key as it was sent, byte for byte; empty where there is none."""
+    scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    return key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
 
 
 def check_local(scope: Scope) -> None:
-    """Raises RemoteClientError for a client elsewhere, and for a web page from elsewhere in a browser here.
+    """Raises RemoteClientError for a client elsewhere, be it through a proxy on this machine, and for a web page from
+    elsewhere in a browser here.
 
     Such a page can send requests to 127.0.0.1 (then its Origin tells), or through a name of its own that stands for
     127.0.0.1 (then the Host tells).
@@ -84,6 +71,8 @@ def check_local(scope: Scope) -> None:
     if client is None or not is_loopback(client[0]):
         raise RemoteClientError("no API key is configured, so only this machine may use the server")
     headers = Headers(scope=scope)
+    if any(name in FORWARDED or name.startswith("x-forwarded-") for name in headers):
+        raise RemoteClientError("no API key is configured, so nobody may use the server through a proxy: make a key")
     origin = headers.get("origin")
     for url in (f"//{headers.get('host', '')}", origin):
         if url is not None and not _is_local_name(url):

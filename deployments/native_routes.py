@@ -6,9 +6,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from deployments.accept import quality
 from deployments.audio_encoder import MEDIA_TYPES
 from deployments.header_docs import AUDIO_HEADERS, OVERLOADED
 from deployments.schemas import (
+    AudioFormat,
     CloneBody,
     DeletedBody,
     DesignBody,
@@ -35,20 +37,22 @@ AUDIO: dict[int | str, dict[str, Any]] = {
 CLONE_FORM = {"voice_name": "", "reference_audio": "binary", "reference_text": "", "language": "", "description": ""}
 
 
-def _wants_json(request: Request) -> bool:
-    return "application/json" in request.headers.get("accept", "")
+def _wants_json(request: Request, audio_format: AudioFormat) -> bool:
+    """Whether JSON is asked for rather than audio: what takes both gets audio."""
+    accepted = ", ".join(request.headers.getlist("accept"))
+    return quality(accepted, "application/json") > quality(accepted, MEDIA_TYPES[audio_format])
 
 
 @router.post("/tts/synthesize", response_class=Response, responses=AUDIO)
 async def synthesize(body: SynthesizeBody, request: Request, services: InjectedServices) -> Response:
     """Speak a text with a voice."""
-    return await services.speech.synthesize(body, _wants_json(request))
+    return await services.speech.synthesize(body, _wants_json(request, body.format))
 
 
 @router.post("/tts/design", response_class=Response, responses=AUDIO)
 async def design(body: DesignBody, request: Request, services: InjectedServices) -> Response:
     """Speak a text with a voice that is described in words."""
-    return await services.speech.design(body, _wants_json(request))
+    return await services.speech.design(body, _wants_json(request, body.format))
 
 
 @router.post("/tts/clone", status_code=201, openapi_extra=body_description(CloneBody, CLONE_FORM))
@@ -72,8 +76,7 @@ async def voice(voice: str, services: InjectedServices) -> VoiceBody:
 @router.delete("/tts/voices/{voice}")
 async def delete_voice(voice: str, services: InjectedServices) -> DeletedBody:
     """Delete a voice, by name or id."""
-    await services.voices.delete(voice)
-    return DeletedBody(id=voice)
+    return DeletedBody(id=await services.voices.delete(voice))
 
 
 @router.get("/status")

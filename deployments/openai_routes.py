@@ -74,5 +74,4 @@ async def create_voice(request: Request, services: InjectedServices) -> VoiceBod
 @router.delete("/audio/voices/{voice}")
 async def delete_voice(voice: str, services: InjectedServices) -> DeletedBody:
     """Delete a voice, by name or id."""
-    await services.voices.delete(voice)
-    return DeletedBody(id=voice)
+    return DeletedBody(id=await services.voices.delete(voice))

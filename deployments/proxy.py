@@ -5,10 +5,8 @@ Ray Serve calls `middleware` when RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH name
 """
 
 import asyncio
-import re
-import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,15 +16,17 @@ from deployments.errors import (
     DeadlinePassedError,
     ModelUnavailableError,
     error_response,
-    status_response,
 )
+from deployments.request_id import REQUEST_ID, settle_request_id
+from models import OverloadedError
 
 BODY_PAUSE_S = 30.0  # between two pieces of a request body
 BODY_S = 600.0  # for a whole request body
-REQUEST_ID = "x-request-id"
+RETRY_S = 5.0  # where a full queue does not say when to try again
 # With these a client could switch off Serve's timeout and its watch for clients that go away, or choose a replica.
-STEERING_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled", "serve_multiplexed_model_id")
-_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
+STEERING_HEADERS = frozenset(
+    {"x-request-timeout-seconds", "x-request-disconnect-disabled", "serve-multiplexed-model-id", "x-session-id"}
+)
 
 
 def middleware() -> list[Middleware]:
@@ -41,10 +41,14 @@ class ProxyGuard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = clean_headers(scope)
+        drop_steering_headers(scope)
+        request_id = settle_request_id(scope)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
         body, answer = _Body(receive), _Answer(send)
         await self._app(scope, body.receive, answer.send)
         if answer.started:
@@ -57,20 +61,13 @@ class ProxyGuard:
         await response(scope, receive, send)
 
 
-def clean_headers(scope: Scope) -> str:
-    """Drop what clients may not say to the proxy, and settle the request's id, which is returned."""
-    headers = MutableHeaders(scope=scope)
-    for name in STEERING_HEADERS:
-        for spelling in (name, name.replace("_", "-")):
-            if spelling in headers:
-                del headers[spelling]
-    request_id = headers.get(REQUEST_ID, "")
-    if not _ID.fullmatch(request_id):
-        request_id = uuid.uuid4().hex
-        if REQUEST_ID in headers:
-            del headers[REQUEST_ID]
-        headers[REQUEST_ID] = request_id
-    return request_id
+def drop_steering_headers(scope: Scope) -> None:
+    """What clients may not say to the proxy, which takes `_` for `-`."""
+    scope["headers"] = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name.decode("latin-1").lower().replace("_", "-") not in STEERING_HEADERS
+    ]
 
 
 class _Body:
@@ -119,8 +116,10 @@ class _Answer:
         if status == 408:
             return error_response(DeadlinePassedError("the server's time limit passed"))
         if status == 429 and self._kept is not None:
-            retry_after = Headers(raw=self._kept["headers"]).get("retry-after", "5")
-            return status_response(429, "the server is overloaded", headers={"Retry-After": retry_after})
+            seconds = Headers(raw=self._kept["headers"]).get("retry-after", "")
+            return error_response(
+                OverloadedError("the server is overloaded", float(seconds) if seconds.isdecimal() else RETRY_S)
+            )
         return error_response(ModelUnavailableError("the server is starting, stopping or restarting; try again"))
 
 

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.metrics import Metrics
-from deployments.middleware import REQUEST_ID
+from deployments.request_id import REQUEST_ID
 from deployments.request_record import RequestRecord, current_record
 
 logger = logging.getLogger(__name__)

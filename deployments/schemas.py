@@ -114,6 +114,7 @@ class VoiceUploadBody(Wire):
     name: str
     wav_b64: str
     ref_text: str | None = None
+    consent: str | bool | None = Field(None, description="of who speaks in the clip; a no refuses")
 
 
 class ErrorDetail(Shown):
@@ -236,6 +237,7 @@ class StatusBody(Shown):
     uptime_s: float
     weights: str
     notice: str | None
+    warnings: list[str] = Field(description="what whoever runs the server should mend")
     node: NodeStatus
     models: list[ModelStatus]
 

@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from deployments.config import AppConfig
+from deployments.keys import KeyRing
 from deployments.metrics import Metrics
 from deployments.model_client import ModelClient
 from deployments.router import Router
@@ -27,6 +28,7 @@ class Services:
     speech: SpeechService
     status: StatusService
     metrics: Metrics
+    keys: KeyRing
     started_at: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
@@ -34,7 +36,8 @@ class Services:
         """`clients` by model id."""
         router = Router(config, clients)
         voices = VoiceService(config, router, VoiceLibrary(config.voices_directory))
-        return cls(router, voices, SpeechService(config, router, voices), StatusService(config, router), Metrics())
+        speech, keys = SpeechService(config, router, voices), KeyRing(config)
+        return cls(router, voices, speech, StatusService(config, router, keys), Metrics(), keys)
 
 
 def _services(request: Request) -> Services:

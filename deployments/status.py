@@ -5,6 +5,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 from deployments.config import EMBEDDED_NOTICE, AppConfig, ModelConfig
+from deployments.keys import KeyRing
 from deployments.model_server import ModelReport
 from deployments.node import read_node
 from deployments.router import Router
@@ -18,9 +19,10 @@ BUSY_S = 30.0  # a model that answered so lately and does not now is busy, not g
 class StatusService:
     """Asks every model that runs, briefly: nobody waits here, and no cold model wakes for it."""
 
-    def __init__(self, config: AppConfig, router: Router) -> None:
+    def __init__(self, config: AppConfig, router: Router, keys: KeyRing) -> None:
         self._config = config
         self._router = router
+        self._keys = keys
         self._started = time.monotonic()
         self._last: dict[str, tuple[float, ModelReport]] = {}
 
@@ -32,6 +34,7 @@ class StatusService:
             uptime_s=round(time.monotonic() - self._started, 1),
             weights=self._config.weights,
             notice=EMBEDDED_NOTICE if self._config.weights_source == "embedded" else None,
+            warnings=[] if self._keys.trouble is None else [self._keys.trouble],
             node=_node_status(),
             models=list(models),
         )

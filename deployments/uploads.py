@@ -48,8 +48,7 @@ async def read_openai_voice(request: Request) -> Clip:
     if _is_form(request):
         async with request.form(max_files=1, max_fields=len(VOICE_FORM_FIELDS)) as form:
             _check_fields(form, VOICE_FORM_FIELDS)
-            if (_text(form, "consent") or "given").strip().lower() in _REFUSALS:
-                raise InvalidRequestError("consent", "must be given to clone a voice")
+            _check_consent(_text(form, "consent") or None)
             return Clip(
                 name=_text(form, "name") or "",
                 audio=await _file(form, "audio_sample"),
@@ -57,6 +56,7 @@ async def read_openai_voice(request: Request) -> Clip:
                 field_names=_openai_names("audio_sample"),
             )
     body = await _json(request, VoiceUploadBody)
+    _check_consent(body.consent)
     return Clip(
         name=body.name,
         audio=decode_audio("wav_b64", body.wav_b64),
@@ -77,6 +77,12 @@ def body_description(json_body: type[Wire], form_fields: Mapping[str, str]) -> d
         "multipart/form-data": {"schema": form},
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _check_consent(consent: str | bool | None) -> None:
+    """What is not said is taken as given. Raises InvalidRequestError."""
+    if consent is not None and str(consent).strip().lower() in _REFUSALS:
+        raise InvalidRequestError("consent", "must be given to clone a voice")
 
 
 def _openai_names(audio_field: str) -> dict[str, str]:

@@ -143,7 +143,7 @@ def renamed_fields(names: Mapping[str, str]) -> Generator[None]:
     except InvalidRequestError as error:
         if error.field not in names:
             raise
-        raise InvalidRequestError(names[error.field], error.message) from None
+        raise type(error)(names[error.field], error.message) from None
 
 
 def raise_for_failure(finished: Finished) -> None:

@@ -106,9 +106,9 @@ class VoiceService:
         audio = await asyncio.to_thread(read_reference_audio, clip, field_name)
         return await self._encode(model, audio.samples, audio.sample_rate, text)
 
-    async def delete(self, name: str) -> None:
-        """Remove a voice. Raises VoiceNotFoundError, VoiceReadOnlyError, VoiceStorageError."""
-        await asyncio.to_thread(self._library.delete, name)
+    async def delete(self, name: str) -> str:
+        """Remove a voice; returns its id. Raises VoiceNotFoundError, VoiceReadOnlyError, VoiceStorageError."""
+        return await asyncio.to_thread(self._library.delete, name)
 
     async def condition(
         self, request: SynthesisRequest, voice: Voice, route: Route, style: str | None = None

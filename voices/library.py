@@ -100,8 +100,8 @@ class VoiceLibrary:
         voice = Voice(voice_id(parsed_name), parsed_name, "designed", described, spoken, now())
         return self._publish(voice, {VOICE_FILE: dump_voice(voice)})
 
-    def delete(self, name_or_id: str) -> None:
-        """Remove a voice, also a broken one.
+    def delete(self, name_or_id: str) -> str:
+        """Remove a voice, also a broken one; returns its id.
 
         Raises VoiceNotFoundError, VoiceReadOnlyError for a shipped voice, and VoiceStorageError.
         """
@@ -116,6 +116,7 @@ class VoiceLibrary:
                 remove_directory(path)
             except FileNotFoundError:  # another process was faster
                 raise _not_found(name_or_id) from None
+        return identity
 
     def broken(self) -> tuple[BrokenVoice, ...]:
         """Folders that hold no usable voice, with the reason; they are in nobody's way."""

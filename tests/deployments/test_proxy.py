@@ -27,7 +27,8 @@ async def say_nothing(scope: Scope, receive: Receive, send: Send) -> None:
         (PlainTextResponse("unavailable", 503), 503, "model_unavailable"),
         (PlainTextResponse("Traceback: secret", 500), 503, "model_unavailable"),
         (PlainTextResponse("timed out", 408), 504, "deadline_passed"),
-        (PlainTextResponse("full", 429, headers={"Retry-After": "7"}), 429, None),
+        (PlainTextResponse("full", 429, headers={"Retry-After": "7"}), 429, "overloaded"),
+        (PlainTextResponse("full", 429), 429, "overloaded"),
         (say_nothing, 503, "model_unavailable"),
     ],
 )
@@ -38,7 +39,9 @@ def test_the_proxys_own_words_become_our_errors(app: ASGIApp, status: int, code:
     assert "secret" not in answer.text
     assert answer.headers["x-request-id"] == "abc"
     if status in (429, 503):
-        assert answer.headers["retry-after"] == ("7" if status == 429 else "5")
+        said = isinstance(app, PlainTextResponse) and app.headers.get("retry-after")
+        assert answer.headers["retry-after"] == (said or "5")
+        assert "x-should-retry" not in answer.headers, "OpenAI's client would then not try again"
 
 
 @pytest.mark.parametrize("app", [JSONResponse({"error": 1}, 404), PlainTextResponse("fine"), Response(b"", 204)])
@@ -54,12 +57,44 @@ def test_clients_cannot_steer_the_proxy_and_ids_are_sane() -> None:
 
     sent = {
         "X-Request-Timeout-Seconds": "0", "x-request-disconnect-disabled": "?1", "serve-multiplexed-model-id": "m",
-        "x-request-id": "a\tb", "x-other": "kept",
+        "serve_multiplexed_model_id": "m", "X-Session-Id": "s", "x_session_id": "s", "x-request-id": "a\tb",
+        "x-other": "kept",
     }  # fmt: skip
     seen = client_of(tell_headers).get("/x", headers=sent).json()
-    assert not any(name.startswith(("x-request-timeout", "x-request-disc", "serve")) for name in seen)
-    assert seen["x-other"] == "kept"
+    standard = {"host", "accept", "accept-encoding", "connection", "user-agent"}
+    assert set(seen) - standard == {"x-other", "x-request-id"}
     assert len(seen["x-request-id"]) == 32
+
+
+def test_of_several_ids_the_proxy_sees_the_first_only() -> None:
+    ids: list[bytes] = []
+
+    async def tell_ids(scope: Scope, receive: Receive, send: Send) -> None:
+        ids.extend(value for name, value in scope["headers"] if name == b"x-request-id")
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    client_of(tell_ids).get("/x", headers=[("x-request-id", "one"), ("X-Request-Id", "a b")])
+    assert ids == [b"one"]
+
+
+def test_nor_do_sockets_steer_the_proxy() -> None:
+    scopes: list[Scope] = []
+
+    async def remember(scope: Scope, _receive: Receive, _send: Send) -> None:
+        scopes.append(scope)
+
+    headers = [(b"x-request-disconnect-disabled", b"?1"), (b"x-request-id", b"a b")]
+    asyncio.run(ProxyGuard(remember)({"type": "websocket", "path": "/", "headers": headers}, never, ignore))
+    [(name, value)] = scopes[0]["headers"]
+    assert (name, len(value)) == (b"x-request-id", 32)
+
+
+async def never() -> Message:
+    raise AssertionError("nothing is read")
+
+
+async def ignore(_: Message) -> None:
+    raise AssertionError("nothing is said")
 
 
 async def read_all(scope: Scope, receive: Receive, send: Send) -> None:

@@ -85,6 +85,23 @@ def test_json_holds_the_same_file(app: App) -> None:
     assert answer["finish_reason"] == "eos"
 
 
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json, text/plain, */*", "audio/wav"),
+        ("audio/wav;q=0.2, application/json;q=0.4", "application/json"),
+        ("application/json;q=0, */*", "audio/wav"),
+        ("text/html", "audio/wav"),
+    ],
+)
+def test_json_is_sent_to_those_who_prefer_it(app: App, accept: str, media_type: str) -> None:
+    body = {"text": "Hello.", "voice": "narrator_cloned"}
+    answer = app.http.post(SYNTHESIZE, json=body, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+    streamed = app.http.post(SYNTHESIZE, json={**body, "stream": True}, headers={"Accept": accept})
+    assert streamed.status_code == (200 if media_type == "audio/wav" else 400)
+
+
 def test_the_request_reaches_the_engine_as_it_was_sent(app: App) -> None:
     body = {
         "text": "Guten Tag.",

@@ -41,10 +41,11 @@ def test_json_makes_a_voice_and_without_a_text_it_is_x_vector_only(app: App) -> 
 
 
 def test_a_voice_is_deleted_by_name_and_presets_are_not(app: App) -> None:
-    body = {"name": "me", "wav_b64": base64.b64encode(make_clip()).decode()}
-    assert app.http.post("/v1/audio/voices", json=body).status_code == 201
-    assert app.http.get(f"{VOICES}/ME").json()["name"] == "me"
-    assert app.http.delete(f"{VOICES}/me").json() == {"id": "me", "deleted": True}
+    body = {"name": "me", "wav_b64": base64.b64encode(make_clip()).decode(), "consent": True}
+    for path in ("/v1/audio/voices", VOICES):
+        assert app.http.post("/v1/audio/voices", json=body).status_code == 201
+        assert app.http.get(f"{VOICES}/ME").json()["name"] == "me"
+        assert app.http.delete(f"{path}/Me").json() == {"id": "me", "deleted": True}
     assert app.http.delete(f"{VOICES}/me").status_code == 404
     assert app.http.get(f"{VOICES}/me").status_code == 404
     assert app.http.delete("/v1/audio/voices/narrator_cloned").status_code == 403
@@ -60,6 +61,19 @@ def test_a_broken_voice_is_listed_as_broken_and_in_nobodys_way(app: App) -> None
     assert app.http.post("/api/v1/tts/synthesize", json={"text": "Hello.", "voice": "ruin"}).status_code == 409
     assert app.http.delete(f"{VOICES}/ruin").status_code == 200
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("consent", [False, "no", " False", "0"])
+def test_without_consent_no_voice_is_made(app: App, consent: bool | str) -> None:
+    clip = make_clip()
+    answers = [
+        app.http.post(
+            "/v1/audio/voices", json={"name": "me", "wav_b64": base64.b64encode(clip).decode(), "consent": consent}
+        ),
+        app.http.post("/v1/audio/voices", data={"name": "me", "consent": str(consent)}, files={"audio_sample": clip}),
+    ]
+    assert [(answer.status_code, answer.json()["error"]["param"]) for answer in answers] == [(400, "consent")] * 2
+    assert app.http.get(f"{VOICES}/me").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ teacher's part is in teacher.npz, which `training.quality_readings` makes.
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from models import SpeechEngine, SynthesisRequest, VoicePrompt, load_engine
+from models import Sampling, SpeechEngine, SynthesisRequest, VoicePrompt, load_engine
 from models.checkpoint import open_checkpoint
 from models.engine_options import EngineOptions
 from models.language_model import load_language_model
@@ -81,7 +81,7 @@ def readings(engine: SpeechEngine, voice: VoicePrompt, sentences: Sequence[Sente
     """Every sentence with the checkpoint's own sampling."""
     judged: list[Reading] = []
     for seed, sentence in enumerate(sentences):
-        sampling = replace(engine.info.generation_defaults, seed=seed)
+        sampling = Sampling(seed=seed)
         samples, reason = say(engine, SynthesisRequest(sentence.text, voice=voice, sampling=sampling))
         others = [
             sentences[(seed + step) % len(sentences)].features

@@ -129,7 +129,7 @@ class _SharedReading:
 def identity(request: SynthesisRequest) -> Hashable | None:
     """The same for requests whose audio is the same; None where a drawn seed makes each another."""
     sampling = request.sampling
-    if sampling is None or sampling.seed is None:
+    if sampling.seed is None:
         return None
     return (
         *(request.text, request.language, _voice_identity(request.voice), request.description, request.speaker),

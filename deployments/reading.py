@@ -77,14 +77,13 @@ class Reading:
     def _go_on(self, part: SynthesisRequest, number: int, frames: int) -> None:
         """Queue a passage with what the ones before it have left of the request's limits, and a seed of its own."""
         request = self._request
-        sampling = request.sampling or self._engine.info.generation_defaults
         left = None if request.max_frames is None else request.max_frames - frames
         seconds = self._deadline - time.monotonic()
         self._current = f"{request.request_id}-{number}"
         self._engine.submit(
             replace(
                 part,
-                sampling=replace(sampling, seed=derived_seed(self._seed, number)),
+                sampling=replace(request.sampling, seed=derived_seed(self._seed, number)),
                 max_frames=left,
                 timeout_s=None if math.isinf(seconds) else max(1e-3, seconds),
                 request_id=self._current,

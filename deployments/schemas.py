@@ -28,7 +28,7 @@ class Shown(BaseModel):
 
 
 class SamplingBody(Wire):
-    """How codes are drawn; what is left out is as published."""
+    """How codes are drawn; what is left out is as the checkpoint says."""
 
     temperature: float | None = None
     top_k: int | None = None

@@ -163,11 +163,8 @@ def raise_for_failure(finished: Finished) -> None:
             return
 
 
-def _sampling(body: SamplingBody | None, seed: int | None) -> Sampling | None:
-    """None where nothing was asked for: the checkpoint's own defaults hold."""
-    chosen = {} if body is None else body.model_dump(exclude_none=True)
-    if not chosen and seed is None:
-        return None
+def _sampling(body: SamplingBody | None, seed: int | None) -> Sampling:
+    chosen = {} if body is None else body.model_dump()
     return Sampling(**chosen, seed=seed)
 
 

@@ -23,7 +23,7 @@ from models.tensor_inventory import (
     talker_tensors,
 )
 from models.text_tokenizer import TextTokenizer
-from models.types import Sampling
+from models.types import SamplingSettings
 
 Source = Literal["embedded", "hub", "folder"]
 
@@ -39,15 +39,15 @@ def _compare(tensors: TensorFile, expected: Inventory, allowed: Inventory) -> No
             raise CheckpointError(f"{where}: unexpected tensor {name}")
 
 
-def _generation_defaults(config: ConfigSection) -> Sampling:
+def _generation_defaults(config: ConfigSection) -> SamplingSettings:
     def number(key: str, default: float) -> float:
         return config.get(key, float) if key in config.values else default
 
-    published = Sampling()
+    published = SamplingSettings()
     greedy = config.values.get("do_sample") is False
     predictor_greedy = config.values.get("subtalker_dosample") is False
     try:
-        return Sampling(
+        return SamplingSettings(
             temperature=0.0 if greedy else number("temperature", published.temperature),
             top_k=int(number("top_k", published.top_k)),
             top_p=number("top_p", published.top_p),
@@ -70,7 +70,7 @@ class Checkpoint:
         self.path = path
         self.source: Source = source
         self.architecture: Architecture = read_architecture(path)
-        self.generation_defaults: Sampling = _generation_defaults(read_config(path / "generation_config.json"))
+        self.generation_defaults: SamplingSettings = _generation_defaults(read_config(path / "generation_config.json"))
 
     @cached_property
     def text_tokenizer(self) -> TextTokenizer:

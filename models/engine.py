@@ -146,8 +146,8 @@ class Engine:
     def _sequence(self, request: SynthesisRequest, listener: Listener) -> Sequence:
         """A checked sequence, ready to be queued."""
         self._model.builder.check(request)
-        sampling = request.sampling or self._model.generation_defaults
-        seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
+        sampling = request.sampling.resolved(self._model.generation_defaults)
+        seed = secrets.randbits(64) if request.sampling.seed is None else request.sampling.seed
         prompt, text_tokens = self._model.builder.measure(request)
         max_frames = self._max_frames(request, prompt, text_tokens)
         return Sequence(request, listener, sampling, seed, max_frames, text_tokens)

@@ -12,7 +12,7 @@ from models.types import (
     Accepted,
     Codes,
     Samples,
-    Sampling,
+    SamplingSettings,
     SpeechEvent,
     SpeechStream,
     SynthesisRequest,
@@ -41,7 +41,7 @@ class EngineInfo:
     max_frames: int
     load_seconds: float
     fingerprint: str  # digest of the weights: what was made with other weights must not be used with these
-    generation_defaults: Sampling  # of a request that says nothing about sampling
+    generation_defaults: SamplingSettings  # of whatever a request leaves open
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.architecture import Architecture
-from models.types import Sampling
+from models.types import SamplingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class SamplingRows:
     top_p: Tensor  # float32 [rows]; 1: off
 
     @classmethod
-    def talker(cls, settings: Sequence[Sampling]) -> "SamplingRows":
+    def talker(cls, settings: Sequence[SamplingSettings]) -> "SamplingRows":
         """Rows for code 0."""
         return cls._stack([(s.temperature, s.top_k, s.top_p) for s in settings])
 
     @classmethod
-    def predictor(cls, settings: Sequence[Sampling]) -> "SamplingRows":
+    def predictor(cls, settings: Sequence[SamplingSettings]) -> "SamplingRows":
         """Rows for codes 1..15."""
         return cls._stack([(s.predictor_temperature, s.predictor_top_k, s.predictor_top_p) for s in settings])
 

@@ -11,7 +11,16 @@ from torch import Tensor
 from models.engine_api import Listener
 from models.prompt import Prompt
 from models.runaway import RunawayDetector, Verdict
-from models.types import AudioChunk, Codes, Finished, FinishReason, Priority, Samples, Sampling, SynthesisRequest
+from models.types import (
+    AudioChunk,
+    Codes,
+    Finished,
+    FinishReason,
+    Priority,
+    Samples,
+    SamplingSettings,
+    SynthesisRequest,
+)
 
 
 class Status(Enum):
@@ -29,7 +38,7 @@ class Sequence:
 
     request: SynthesisRequest
     listener: Listener
-    sampling: Sampling
+    sampling: SamplingSettings
     seed: int
     max_frames: int
     text_tokens: int

@@ -3,7 +3,7 @@
 import math
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 import numpy as np
@@ -47,12 +47,16 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
         raise InvalidRequestError(name, f"{value} is outside {low} to {high}")
 
 
+def _check_share(name: str, value: float) -> None:
+    if not (math.isfinite(value) and 0.0 < value <= 1.0):
+        raise InvalidRequestError(name, f"{value} is outside (0, 1]")
+
+
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingSettings:
     """How codes are drawn. A temperature of 0 takes the most likely code; top_k 0 and top_p 1 switch a filter off.
 
     The defaults are those of the published generation_config.json. `predictor_*` govern codes 1..15.
-    Without a seed the engine draws one and reports it.
     """
 
     temperature: float = 0.9
@@ -62,7 +66,6 @@ class Sampling:
     predictor_temperature: float = 0.9
     predictor_top_k: int = 50
     predictor_top_p: float = 1.0
-    seed: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("temperature", "predictor_temperature"):
@@ -70,12 +73,35 @@ class Sampling:
         for name in ("top_k", "predictor_top_k"):
             _check_range(name, getattr(self, name), 0, 2**31 - 1)
         for name in ("top_p", "predictor_top_p"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0.0 < value <= 1.0):
-                raise InvalidRequestError(name, f"{value} is outside (0, 1]")
+            _check_share(name, getattr(self, name))
         _check_range("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a request says about how codes are drawn; see SamplingSettings. What is None is as the checkpoint says.
+
+    Without a seed the engine draws one and reports it.
+    """
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    predictor_temperature: float | None = None
+    predictor_top_k: int | None = None
+    predictor_top_p: float | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        self.resolved(SamplingSettings())
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise InvalidRequestError("seed", f"{self.seed} is outside 0 to {MAX_SEED}")
+
+    def resolved(self, defaults: SamplingSettings) -> SamplingSettings:
+        """The settings to draw with where `defaults` are the checkpoint's."""
+        said = {setting.name: getattr(self, setting.name) for setting in fields(defaults)}
+        return replace(defaults, **{name: value for name, value in said.items() if value is not None})
 
     @classmethod
     def greedy(cls, repetition_penalty: float = 1.05) -> "Sampling":
@@ -122,7 +148,7 @@ class SynthesisRequest:
     voice: VoicePrompt | None = None
     description: str | None = None
     speaker: str | None = None
-    sampling: Sampling | None = None  # None: the checkpoint's generation defaults
+    sampling: Sampling = field(default_factory=Sampling)
     max_frames: int | None = None  # None: the engine's limit
     text_at_once: bool | None = None
     timeout_s: float | None = None  # deadline from submission; None: none

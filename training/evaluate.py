@@ -7,7 +7,7 @@ were never trained on. Designs: descriptions put in ways that were never trained
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,11 +33,6 @@ _ASKED: tuple[tuple[Sex, Level, Level], ...] = (
     ("male", "low", "low"),
     ("female", "high", "high"),
 )
-
-
-def _sampling(engine: SpeechEngine, seed: int) -> Sampling:
-    """The checkpoint's own, with a seed."""
-    return replace(engine.info.generation_defaults, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ def clones(engine: SpeechEngine, corpus: Corpus) -> list[Clone]:
     for number, clip in enumerate(clips):
         voice = engine.encode_voice(corpus.samples(clip), SAMPLE_RATE, None)
         text = " ".join(sentences[2 * number : 2 * number + 2])
-        samples, _ = say(engine, SynthesisRequest(text, voice=voice, sampling=_sampling(engine, number)))
+        samples, _ = say(engine, SynthesisRequest(text, voice=voice, sampling=Sampling(seed=number)))
         voices.append(voice)
         spoken.append((engine.encode_voice(samples, SAMPLE_RATE, None), median_pitch(samples, SAMPLE_RATE)))
     pitches = np.log2([max(clip.median_pitch, 1.0) for clip in clips])
@@ -114,7 +109,7 @@ def _heard(engine: SpeechEngine, description: str, sentences: Sequence[str], see
     """Hertz, the mean of the sentences' median pitches (each is in steps of the codec's), and words a minute."""
     spoken: list[Samples] = []
     for number, text in enumerate(sentences):
-        sampling = _sampling(engine, seed + number)
+        sampling = Sampling(seed=seed + number)
         samples, _ = say(engine, SynthesisRequest(text, description=description, sampling=sampling))
         spoken.append(samples)
     words, seconds = sum(len(text.split()) for text in sentences), sum(map(len, spoken)) / SAMPLE_RATE

@@ -24,7 +24,7 @@ from models import (
     InvalidRequestError,
     MemoryReport,
     OverloadedError,
-    Sampling,
+    SamplingSettings,
     SpeechStream,
     SynthesisRequest,
     VoicePrompt,
@@ -60,7 +60,7 @@ class FakeEngine:
             kind=kind, size="tiny", precision=precision, backend="torch", instructions="none", weights="embedded",
             sample_rate=24_000, samples_per_frame=SAMPLES_PER_FRAME, speaker_embedding_size=4, languages=LANGUAGES,
             speakers=("Vivian",) if kind == "custom_voice" else (), slots=8, max_frames=100, load_seconds=0.25,
-            fingerprint=f"{kind}-{precision}", generation_defaults=Sampling(),
+            fingerprint=f"{kind}-{precision}", generation_defaults=SamplingSettings(),
         )  # fmt: skip
         self._finished = 0
         self._active: set[str] = set()
@@ -76,7 +76,7 @@ class FakeEngine:
             raise EngineClosedError("closed")
         self.requests.append(request)
         self._active.add(request.request_id)
-        seed = 7 if request.sampling is None or request.sampling.seed is None else request.sampling.seed
+        seed = 7 if request.sampling.seed is None else request.sampling.seed
         threading.Thread(target=self._speak, args=(request, listener, seed), daemon=True).start()
         return Accepted(seed, 3, 1.5) if "[queued]" in request.text else Accepted(seed)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models import OverloadedError, Priority, Sampling, SynthesisRequest
+from models import OverloadedError, Priority, SamplingSettings, SynthesisRequest
 from models.admission import Admission
 from models.pace import Pace
 from models.sequence import Sequence, Status
@@ -22,7 +22,7 @@ def _admission(slots: int = 1, max_waiting: int = 3) -> Admission:
 
 def _sequence(priority: Priority = Priority.INTERACTIVE, max_frames: int = 1500, **request: Any) -> Sequence:
     made = SynthesisRequest("ten tokens", priority=priority, **request)
-    return Sequence(made, lambda _: None, Sampling(), 1, max_frames, TOKENS)
+    return Sequence(made, lambda _: None, SamplingSettings(), 1, max_frames, TOKENS)
 
 
 def _running(admission: Admission, **request: Any) -> Sequence:

@@ -15,7 +15,7 @@ from models.architecture import Kind
 from models.checkpoint import open_checkpoint
 from models.errors import CheckpointError
 from models.tensor_file import TensorFile, open_tensors
-from models.types import Sampling
+from models.types import SamplingSettings
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_folder(directory: Path) -> None:
     checkpoint.check(needs_encoder=True)
     assert checkpoint.source == "folder"
     assert checkpoint.architecture.size == "tiny"
-    assert checkpoint.generation_defaults == Sampling()
+    assert checkpoint.generation_defaults == SamplingSettings()
 
 
 def test_tensors_are_views_of_the_file(directory: Path) -> None:
@@ -185,7 +185,7 @@ def test_generation_defaults_come_from_the_checkpoint(directory: Path) -> None:
     path = directory / "generation_config.json"
     edit_json(path, temperature=0.7, top_k=20, subtalker_dosample=False, repetition_penalty=1)
     defaults = open_checkpoint(directory).generation_defaults
-    assert defaults == Sampling(temperature=0.7, top_k=20, repetition_penalty=1.0, predictor_temperature=0.0)
+    assert defaults == SamplingSettings(temperature=0.7, top_k=20, repetition_penalty=1.0, predictor_temperature=0.0)
     edit_json(path, top_p=7)
     with pytest.raises(CheckpointError, match=r"generation_config\.json.*top_p"):
         open_checkpoint(directory)

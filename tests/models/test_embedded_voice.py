@@ -70,7 +70,7 @@ def test_it_says_the_sentence_and_not_another(base: SpeechEngine) -> None:
 
 def _designed(engine: SpeechEngine, description: str) -> Samples:
     text = "The evening was quiet and the road was long."
-    sampling = replace(engine.info.generation_defaults, seed=1)
+    sampling = Sampling(seed=1)
     samples, reason = say(engine, SynthesisRequest(text, description=description, sampling=sampling))
     assert reason is FinishReason.EOS
     return samples

@@ -1,17 +1,19 @@
 """Draws: filters as transformers applies them, uniform numbers that depend on nothing but their counter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import InvalidRequestError, Sampling
+from models import InvalidRequestError, Sampling, SamplingSettings
 from models.sampling import SamplingRows, sample
 from models.seeds import derived_seed, uniform_numbers
 
 
-def _draw(logits: torch.Tensor, uniforms: list[float], settings: Sampling) -> list[int]:
+def _draw(logits: torch.Tensor, uniforms: list[float], settings: SamplingSettings) -> list[int]:
     rows = SamplingRows.talker([settings] * len(logits))
     return sample(logits, torch.tensor(uniforms, dtype=torch.float64), rows).tolist()
 
@@ -46,13 +48,13 @@ def test_derived_seeds_differ_and_repeat() -> None:
 def test_draws_follow_the_probabilities() -> None:
     probabilities = torch.tensor([0.5, 0.25, 0.125, 0.125])
     uniforms = (np.arange(1000) + 0.5) / 1000
-    drawn = _draw(probabilities.log().repeat(1000, 1), uniforms.tolist(), Sampling(temperature=1.0, top_k=0))
+    drawn = _draw(probabilities.log().repeat(1000, 1), uniforms.tolist(), SamplingSettings(temperature=1.0, top_k=0))
     assert np.bincount(drawn).tolist() == [500, 250, 125, 125]
 
 
 def test_temperature_zero_takes_the_first_of_the_largest() -> None:
     logits = torch.tensor([[0.0, 3.0, 3.0, -1.0]])
-    assert _draw(logits, [0.99], Sampling.greedy()) == [1]
+    assert _draw(logits, [0.99], SamplingSettings(temperature=0.0)) == [1]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_temperature_zero_takes_the_first_of_the_largest() -> None:
 def test_top_k_keeps_the_largest(top_k: int, allowed: set[int]) -> None:
     logits = torch.tensor([[2.0, 0.5, 3.0, 1.0]]).repeat(200, 1)
     uniforms = ((np.arange(200) + 0.5) / 200).tolist()
-    assert set(_draw(logits, uniforms, Sampling(temperature=1.0, top_k=top_k))) == allowed
+    assert set(_draw(logits, uniforms, SamplingSettings(temperature=1.0, top_k=top_k))) == allowed
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +86,7 @@ def test_the_kept_codes_are_those_that_transformers_keeps(
         scores = TopPLogitsWarper(top_p)(None, scores)  # pyright: ignore[reportArgumentType]
     cumulative = scores.double().softmax(-1).cumsum(-1)[0].numpy()
     uniforms = (np.arange(300) + 0.5) / 300
-    drawn = _draw(logits.repeat(300, 1), uniforms.tolist(), Sampling(temperature, top_k, top_p))
+    drawn = _draw(logits.repeat(300, 1), uniforms.tolist(), SamplingSettings(temperature, top_k, top_p))
     expected = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
     # The settings pass through float32 here, so a draw at the very edge of a code may fall to its neighbour.
     assert (np.asarray(drawn) == expected).mean() > 0.99
@@ -93,12 +95,12 @@ def test_the_kept_codes_are_those_that_transformers_keeps(
 def test_rows_do_not_depend_on_each_other() -> None:
     logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(0)) * 4
     each = [
-        Sampling(0.0),
-        Sampling(0.7, 5),
-        Sampling(1.5, 0, 0.6),
-        Sampling(1.0, 50),
-        Sampling(),
-        Sampling(0.9, 3, 0.5),
+        SamplingSettings(0.0),
+        SamplingSettings(0.7, 5),
+        SamplingSettings(1.5, 0, 0.6),
+        SamplingSettings(1.0, 50),
+        SamplingSettings(),
+        SamplingSettings(0.9, 3, 0.5),
     ]
     uniforms = torch.linspace(0.05, 0.95, 6, dtype=torch.float64)
     together = sample(logits, uniforms, SamplingRows.talker(each))
@@ -126,3 +128,9 @@ def test_settings_out_of_range_are_refused(changes: dict[str, float], field: str
     with pytest.raises(InvalidRequestError) as error:
         Sampling(**changes)  # pyright: ignore[reportArgumentType]
     assert error.value.field == field
+
+
+def test_what_a_request_leaves_out_is_the_checkpoints_with_a_seed_or_without() -> None:
+    checkpoint = SamplingSettings(temperature=0.3, top_k=7, repetition_penalty=1.0)
+    assert Sampling().resolved(checkpoint) == Sampling(seed=5).resolved(checkpoint) == checkpoint
+    assert Sampling(top_p=0.5, seed=5).resolved(checkpoint) == replace(checkpoint, top_p=0.5)

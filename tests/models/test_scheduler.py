@@ -2,7 +2,7 @@
 
 import pytest
 
-from models import FinishReason, Priority, Sampling, SynthesisRequest
+from models import FinishReason, Priority, SamplingSettings, SynthesisRequest
 from models.scheduler import ChunkPolicy, Scheduler
 from models.sequence import Sequence, Status
 
@@ -16,7 +16,7 @@ def _scheduler(slots: int = 2) -> Scheduler:
 def _add(scheduler: Scheduler, name: str, batch: bool = False, begun: bool = False, text_after: int = 0) -> Sequence:
     priority = Priority.BATCH if batch else Priority.INTERACTIVE
     request = SynthesisRequest(name, priority=priority, begun=begun, text_after=text_after, request_id=name)
-    sequence = Sequence(request, lambda _: None, Sampling(), 1, 100, 1)
+    sequence = Sequence(request, lambda _: None, SamplingSettings(), 1, 100, 1)
     scheduler.add(sequence)
     return sequence
 

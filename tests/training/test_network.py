@@ -14,7 +14,7 @@ from models.language_model import LanguageModel, load_language_model
 from models.prompt import PromptBuilder
 from models.sampling import SamplingRows
 from models.synthetic.writing import write_checkpoint
-from models.types import Sampling, SynthesisRequest, VoicePrompt
+from models.types import Sampling, SamplingSettings, SynthesisRequest, VoicePrompt
 from training.layout import LayoutMaker, Rows, Utterance, collate
 from training.network import Network
 
@@ -109,7 +109,7 @@ def test_the_predictor_is_taught_what_it_is_asked(checkpoint: Checkpoint, langua
     network = _network(checkpoint)
     hidden = torch.randn(4, checkpoint.architecture.talker.hidden, generator=torch.Generator().manual_seed(0))
     first = torch.tensor([1, 7, 30, 500])
-    greedy = SamplingRows.predictor([Sampling.greedy()] * 1)
+    greedy = SamplingRows.predictor([Sampling.greedy().resolved(SamplingSettings())])
     for row, code in zip(hidden, first, strict=True):
         uniforms = torch.zeros(1, checkpoint.architecture.code_groups - 1, dtype=torch.float64)
         embedded = language_model.talker.embed_codes(code[None])

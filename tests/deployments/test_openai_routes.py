@@ -114,7 +114,6 @@ def test_extensions_reach_the_engine(app: App) -> None:
     assert app.http.post(SPEECH, json=body).headers["x-seed"] == "3"
     [request] = app.engines["base-small-bf16"].requests
     sampling = request.sampling
-    assert sampling is not None
     assert (request.language, request.max_frames, request.priority) == ("english", 40, Priority.BATCH)
     assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.repetition_penalty) == (0.2, 5, 0.5, 1.2)
 

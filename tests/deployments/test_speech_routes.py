@@ -11,7 +11,7 @@ import soundfile
 
 from deployments.audio_encoder import to_int16
 from deployments.errors import error_response
-from models import OverloadedError, Priority, VoicePrompt
+from models import OverloadedError, Priority, Sampling, VoicePrompt
 from models.types import Samples
 from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame
 from tests.deployments.helpers import App
@@ -126,7 +126,7 @@ def test_the_request_reaches_the_engine_as_it_was_sent(app: App) -> None:
 
 def test_without_sampling_the_checkpoints_defaults_hold(app: App) -> None:
     app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned"})
-    assert app.engines["base-small-bf16"].requests[0].sampling is None
+    assert app.engines["base-small-bf16"].requests[0].sampling == Sampling()
 
 
 def test_a_designed_voice_is_spoken_by_its_description(app: App) -> None:

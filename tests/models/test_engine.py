@@ -20,6 +20,7 @@ from models import (
     FinishReason,
     GenerationError,
     InvalidRequestError,
+    OverloadedError,
     Sampling,
     SpeechEngine,
     SynthesisRequest,
@@ -67,14 +68,14 @@ class _Asking(threading.Thread):
         super().__init__()
         self.request = request
         self.codes: Codes | None = None
-        self.error: GenerationError | None = None
+        self.error: GenerationError | OverloadedError | None = None
         self._engine = engine
         self.start()
 
     def run(self) -> None:
         try:
             self.codes = self._engine.generate_codes(self.request)
-        except GenerationError as error:
+        except (GenerationError, OverloadedError) as error:  # late already, or seen beforehand to be too late
             self.error = error
 
 

@@ -30,6 +30,7 @@ from voices import (
     VoiceNotFoundError,
     VoiceReadOnlyError,
     VoiceStorageError,
+    VoiceVersionError,
 )
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ _ANSWERS: dict[type[Exception], Answer] = {
     BodyTooSlowError: Answer(408, _INVALID, "body_too_slow"),
     VoiceExistsError: Answer(409, _INVALID, "voice_exists"),
     VoiceBrokenError: Answer(409, _INVALID, "voice_broken"),
+    VoiceVersionError: Answer(409, _INVALID, "voice_version"),
     BodyTooLargeError: Answer(413, _INVALID, "body_too_large"),
     RequestTooLargeError: Answer(413, _INVALID, "request_too_large"),
     MediaTypeError: Answer(415, _INVALID, "unsupported_media_type"),

@@ -9,8 +9,9 @@ from voices.errors import (
     VoiceNotFoundError,
     VoiceReadOnlyError,
     VoiceStorageError,
+    VoiceVersionError,
 )
-from voices.library import BrokenVoice, VoiceLibrary
+from voices.library import BrokenVoice, Listing, VoiceLibrary
 from voices.reference_audio import ReferenceAudio, read_reference_audio
 from voices.voice import CloneMode, Encode, Reference, Voice, VoiceKind
 
@@ -18,6 +19,7 @@ __all__ = [
     "BrokenVoice",
     "CloneMode",
     "Encode",
+    "Listing",
     "Reference",
     "ReferenceAudio",
     "ReferenceAudioError",
@@ -31,5 +33,6 @@ __all__ = [
     "VoiceNotFoundError",
     "VoiceReadOnlyError",
     "VoiceStorageError",
+    "VoiceVersionError",
     "read_reference_audio",
 ]

@@ -13,6 +13,7 @@ from models.errors import InvalidRequestError
 from models.types import VoicePrompt
 
 FORMAT_VERSION = "1"
+MAX_HEADER_BYTES = 1 << 16
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +49,24 @@ def load_prompt(path: Path, model_size: str, source: str) -> VoicePrompt | None:
         return None
 
 
+def is_stale(path: Path, source: str) -> bool:
+    """Whether nobody can use the prompt in `path` any more: another clip or transcript, or another form, made it."""
+    try:
+        with path.open("rb") as file:
+            metadata = _metadata(file.read(MAX_HEADER_BYTES))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return (metadata.get("format"), metadata.get("source")) != (FORMAT_VERSION, source)
+
+
 def _origin(model_size: str, source: str) -> dict[str, str]:
     return {"format": FORMAT_VERSION, "model": model_size, "source": source}
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file that has already been loaded: eight bytes of length, then JSON."""
+    """The metadata of a safetensors file: eight bytes of length, then JSON. Raises ValueError."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]).get("__metadata__", {})
 

@@ -2,7 +2,11 @@
 
 Everything is written beside its destination under a staging name, flushed to the disk and then renamed, which the file
 system does in one piece. What a crash leaves under a staging name is nobody's: `sweep` removes it later. Writers hold a
-lock on the directory, which ends with their process: whether one still lives is no question of time.
+lock on a file in the directory, which ends with their process: whether one still lives is no question of time. It is a
+file because NFS keeps a lock on a directory to the host that took it, and one on a file, of `flock` too, on the server.
+
+Where a directory was made or removed and the flush after the rename fails, the rename is taken back: what is reported
+as not done has not been done, and can be tried again.
 """
 
 import errno
@@ -17,6 +21,8 @@ from pathlib import Path
 
 STAGE_PREFIX = ".stage-"
 TRASH_PREFIX = ".trash-"
+LOCK_FILE = ".lock"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +38,9 @@ def sync_directory(path: Path) -> None:
 
 @contextmanager
 def _locked(directory: Path, kind: int) -> Generator[None]:
-    """Hold a lock on a directory, a shared one or the only one. Raises BlockingIOError where LOCK_NB asks for it."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    """Hold the lock of a directory, a shared one or the only one. Raises BlockingIOError where LOCK_NB asks for it."""
+    # Open for writing: over NFS a lock that excludes others wants that. With the mode that the umask leaves.
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, kind)
         yield
@@ -64,7 +71,18 @@ def publish_directory(files: Mapping[str, bytes], target: Path) -> None:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise FileExistsError(errno.EEXIST, "already exists", str(target)) from error
         raise
-    sync_directory(target.parent)
+    try:
+        sync_directory(target.parent)
+    except OSError:
+        shutil.rmtree(_take_away(target), ignore_errors=True)
+        raise
+
+
+def _take_away(target: Path) -> Path:
+    """Rename a directory to what is read by nobody; its new name."""
+    trash = target.parent / f"{TRASH_PREFIX}{uuid.uuid4().hex}"
+    os.rename(target, trash)
+    return trash
 
 
 def _write_tree(root: Path, files: Mapping[str, bytes]) -> None:
@@ -94,20 +112,27 @@ def replace_file(path: Path, data: bytes, staging: Path) -> None:
 
 def remove_directory(target: Path) -> None:
     """Remove a directory: it is there whole or not at all. Raises FileNotFoundError when it is not there."""
-    trash = target.parent / f"{TRASH_PREFIX}{uuid.uuid4().hex}"
-    os.rename(target, trash)
-    sync_directory(target.parent)
+    trash = _take_away(target)
+    try:
+        sync_directory(target.parent)
+    except OSError:
+        os.rename(trash, target)
+        raise
     shutil.rmtree(trash, ignore_errors=True)
 
 
 def sweep(directory: Path) -> None:
-    """Remove what crashes left behind in `directory`, unless somebody is writing there just now."""
-    _discard_all(directory, TRASH_PREFIX)
+    """Remove what crashes left behind in `directory`, unless somebody is writing there just now, or nobody can."""
     try:
         with _locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB):
             _discard_all(directory, STAGE_PREFIX)
     except BlockingIOError:
-        return  # the next one sweeps
+        pass  # the next one sweeps
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        return
+    _discard_all(directory, TRASH_PREFIX)
 
 
 def _discard_all(directory: Path, prefix: str) -> None:

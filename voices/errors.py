@@ -23,6 +23,10 @@ class VoiceBrokenError(VoiceError):
     """The voice's folder is damaged; the message says how. It can only be deleted."""
 
 
+class VoiceVersionError(VoiceBrokenError):
+    """Another version of this program wrote the voice, in a form that this one does not read: it is not damaged."""
+
+
 class VoiceStorageError(VoiceError):
     """The disk refused (full, read-only, ...); the library is as it was."""
 

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from voices.durable import publish_directory, remove_directory, sweep
 from voices.errors import (
@@ -14,6 +15,7 @@ from voices.errors import (
     VoiceNotFoundError,
     VoiceReadOnlyError,
     VoiceStorageError,
+    VoiceVersionError,
 )
 from voices.name import MAX_NAME_CHARACTERS, parse_name, voice_id
 from voices.reference_audio import SAMPLE_RATE, decode_flac, encode_flac, read_reference_audio
@@ -34,14 +36,24 @@ class BrokenVoice:
     reason: str
 
 
+class Listing(NamedTuple):
+    """All there is at one moment: each voice is in one of both."""
+
+    voices: tuple[Voice, ...]  # the shipped ones first, then the users' in the order of their ids
+    broken: tuple[BrokenVoice, ...]
+
+
 class VoiceLibrary:
-    """Voices by name or id. Safe for several threads and several processes at once: the file system arbitrates."""
+    """Voices by name or id. Safe for several threads and several processes at once: the file system arbitrates.
+
+    A user's voice goes before a shipped one of the same id, which a later version of the package may bring.
+    """
 
     def __init__(self, directory: str | Path) -> None:
         """Keep users' voices in `directory`, which is made when missing. Raises VoiceStorageError."""
         self._directory = Path(directory)
         with _storage_errors("the voice library cannot be opened"):
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory.mkdir(0o700, parents=True, exist_ok=True)  # people's voices are nobody else's business
             sweep(self._directory)
             self._presets = {
                 path.name: load_voice(self._preset_folder(path), preset=True) for path in _folders(PRESETS)
@@ -50,12 +62,14 @@ class VoiceLibrary:
     def get(self, name_or_id: str) -> Voice:
         """The voice of this name or id, whatever its case. Raises VoiceNotFoundError or VoiceBrokenError."""
         identity = _lookup_id(name_or_id)
-        if identity in self._presets:
-            return self._presets[identity]
         try:
             return _load(self._folder(identity))
         except FileNotFoundError:
+            if identity in self._presets:
+                return self._presets[identity]
             raise _not_found(name_or_id) from None
+        except VoiceVersionError as error:
+            raise VoiceVersionError(f"the voice {identity!r} cannot be read: {error}") from error
         except VoiceBrokenError as error:
             raise VoiceBrokenError(f"the voice {identity!r} is damaged: {error}") from error
 
@@ -106,10 +120,10 @@ class VoiceLibrary:
         Raises VoiceNotFoundError, VoiceReadOnlyError for a shipped voice, and VoiceStorageError.
         """
         identity = _lookup_id(name_or_id)
-        if identity in self._presets:
-            raise VoiceReadOnlyError(f"the voice {identity!r} is shipped with the program and cannot be deleted")
         path = self._directory / identity
         if not _is_folder(path):
+            if identity in self._presets:
+                raise VoiceReadOnlyError(f"the voice {identity!r} is shipped with the program and cannot be deleted")
             raise _not_found(name_or_id)
         with _storage_errors(f"the voice {identity!r} could not be deleted"):
             try:
@@ -118,27 +132,25 @@ class VoiceLibrary:
                 raise _not_found(name_or_id) from None
         return identity
 
-    def broken(self) -> tuple[BrokenVoice, ...]:
-        """Folders that hold no usable voice, with the reason; they are in nobody's way."""
-        return self._scan()[1]
-
-    def _scan(self) -> tuple[tuple[Voice, ...], tuple[BrokenVoice, ...]]:
-        """The users' voices and the broken ones, each in the order of their ids."""
+    def listing(self) -> Listing:
+        """Every usable voice, and the folders that hold none: these are in nobody's way."""
         voices: dict[str, Voice] = {}
         broken: dict[str, str] = {}
         with _storage_errors("the voice library cannot be read"):
             paths = _folders(self._directory)
         for path in paths:
-            if path.name in self._presets:
-                broken[path.name] = "hidden by the shipped voice of the same id"
-                continue
             try:
                 voices[path.name] = _load(self._folder(path.name))
             except FileNotFoundError:  # deleted meanwhile
                 continue
             except VoiceBrokenError as error:
                 broken[path.name] = str(error)
-        return tuple(voices.values()), tuple(BrokenVoice(*item) for item in broken.items())
+        shipped = [voice for name, voice in self._presets.items() if name not in voices and name not in broken]
+        return Listing((*shipped, *voices.values()), tuple(BrokenVoice(*item) for item in broken.items()))
+
+    def broken(self) -> tuple[BrokenVoice, ...]:
+        """Folders that hold no usable voice, with the reason."""
+        return self.listing().broken
 
     def _free_name(self, name: str) -> str:
         """The parsed name, unless a voice has it: asked before anything costly is done."""
@@ -168,7 +180,7 @@ class VoiceLibrary:
     # Last in the class: after it, `list` would mean this method in the annotations above.
     def list(self) -> list[Voice]:
         """Every usable voice: the shipped ones, then the users' in the order of their ids."""
-        return [*self._presets.values(), *self._scan()[0]]
+        return [*self.listing().voices]
 
 
 def _lookup_id(name_or_id: str) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from voices.durable import publish_directory, remove_directory
+from voices.durable import LOCK_FILE, publish_directory, remove_directory
 from voices.library import PRESETS
 from voices.reference_audio import decode_flac, encode_flac, read_reference_audio
 from voices.voice import Reference, Voice
@@ -54,6 +54,7 @@ def make_presets(directory: Path) -> None:
         if target.exists():
             remove_directory(target)
         publish_directory(files, target)
+    (directory / LOCK_FILE).unlink(missing_ok=True)  # the package is nobody's library
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

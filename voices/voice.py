@@ -5,7 +5,9 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from models.errors import InvalidRequestError
 from models.types import Samples, VoicePrompt
@@ -21,7 +23,29 @@ CloneMode = Literal["icl", "x_vector"]
 Encode = Callable[[Samples, int, str | None], VoicePrompt]  # samples, sample rate, transcript
 
 _log = logging.getLogger(__name__)
-_encoding = threading.Lock()  # encoding is rare and heavy: a process does one at a time, and nobody does one twice
+MAX_CONDITIONINGS = 4  # of one voice, by as many models: those of weights that were replaced are of no use
+
+_encoding = WeakValueDictionary[tuple[str, str], "_EncodingLock"]()  # those in use, by model and clip
+_encoding_guard = threading.Lock()
+
+
+class _EncodingLock:
+    """Nobody encodes one clip for one model twice; other clips need not wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def _encoding_lock(model_size: str, fingerprint: str) -> _EncodingLock:
+    with _encoding_guard:
+        return _encoding.setdefault((model_size, fingerprint), _EncodingLock())
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +106,8 @@ class Voice:
         stored = self.stored_prompt(model_size)
         if stored is not None:
             return stored
-        with _encoding:
+        turn = _encoding_lock(model_size, self._reference().fingerprint)
+        with turn.lock:
             stored = self.stored_prompt(model_size)  # while this thread waited, another may have made it
             if stored is not None:
                 return stored
@@ -104,9 +129,19 @@ class Voice:
         try:
             # A user's voice that was deleted meanwhile must not come back; the folder of a preset's prompts must come.
             files.conditioning.mkdir(parents=self.preset, exist_ok=True)
+            self._collect(kept=files.prompt_file(model_size))
             replace_file(files.prompt_file(model_size), data, files.staging)
         except OSError as error:
             _log.warning("the conditioning of voice %s could not be stored: %s", self.id, error)
+
+    def _collect(self, kept: Path) -> None:
+        """Make room for a prompt: drop those that nobody can use any more, and the oldest of too many."""
+        source = self._reference().fingerprint
+        others = [path for path in self._files().conditioning.iterdir() if path != kept]
+        stale = [path for path in others if conditioning.is_stale(path, source)]
+        fresh = sorted((path for path in others if path not in stale), key=_written_at)
+        for path in (*stale, *fresh[: max(0, len(fresh) + 1 - MAX_CONDITIONINGS)]):
+            path.unlink(missing_ok=True)
 
     def dump_prompt(self, model_size: str, prompt: VoicePrompt) -> bytes:
         """The file that keeps `prompt`, which `model_size` made from this voice's clip and transcript."""

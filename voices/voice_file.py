@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from models.errors import InvalidRequestError
-from voices.errors import VoiceBrokenError
+from voices.errors import VoiceBrokenError, VoiceVersionError
 from voices.name import parse_name, voice_id
 from voices.text import parse_description, parse_languages, parse_transcript
 from voices.voice import Reference, Voice
@@ -99,7 +99,10 @@ class _Fields:
 def _voice(fields: _Fields) -> Voice:
     version = fields.take("version", _integer)
     if version != FORMAT_VERSION:
-        raise VoiceBrokenError(f"voice.json has version {version}, this program knows {FORMAT_VERSION}")
+        age = "a newer" if version > FORMAT_VERSION else "an older"
+        raise VoiceVersionError(
+            f"{age} version of this program wrote it: voice.json has version {version}, this one reads {FORMAT_VERSION}"
+        )
     kind = fields.take("kind", _string)
     if kind not in ("cloned", "designed"):
         raise VoiceBrokenError(f"voice.json: kind is {kind!r}")

@@ -1,11 +1,13 @@
 """A WAV header against the bytes that follow it: decoders quietly believe one or the other, a library must not."""
 
 import struct
+from collections.abc import Generator
 from typing import NamedTuple
 
 UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that stream, ours included: the audio runs to the end of the file
 RIFF_SLACK = 8  # some writers count the eight bytes of the RIFF header itself
 UNCOMPRESSED_FORMATS = (1, 3)  # integer and floating-point PCM
+MAX_CHUNKS = 1000  # honest files have a dozen; decoders keep a record of each
 
 
 class _Chunk(NamedTuple):
@@ -22,22 +24,23 @@ def wav_header_lie(data: bytes) -> str | None:
     riff_size: int = struct.unpack_from(f"{order}I", data, 4)[0]
     if riff_size != UNKNOWN_SIZE and riff_size > len(data) - 8 + RIFF_SLACK:
         return f"its header declares {riff_size + 8} bytes, {len(data)} are there"
-    for chunk in _chunks(data, order):
-        if chunk.name == b"fmt " and (lie := _format_lie(data, chunk, order)):
+    found: _Chunk | None = None
+    for count, chunk in enumerate(_chunks(data, order), start=1):
+        if count > MAX_CHUNKS:
+            return f"it has more than {MAX_CHUNKS} chunks"
+        if found is None and chunk.name == b"fmt " and (lie := _format_lie(data, chunk, order)):
             return lie
         if chunk.name == b"data":
-            return _data_lie(len(data), riff_size, chunk)
-    return "it has no audio data"
+            found = found or chunk
+    return "it has no audio data" if found is None else _data_lie(len(data), riff_size, found)
 
 
-def _chunks(data: bytes, order: str) -> list[_Chunk]:
-    chunks: list[_Chunk] = []
+def _chunks(data: bytes, order: str) -> Generator[_Chunk]:
     start = 12
     while start + 8 <= len(data):
         name, size = struct.unpack_from(f"{order}4sI", data, start)
-        chunks.append(_Chunk(name, size, start + 8))
+        yield _Chunk(name, size, start + 8)
         start += 8 + size + size % 2
-    return chunks
 
 
 def _format_lie(data: bytes, chunk: _Chunk, order: str) -> str | None:

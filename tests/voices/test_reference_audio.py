@@ -188,6 +188,29 @@ def test_a_wav_header_that_lies(as_audio: AsAudio, offset: int, form: str, value
     assert time.perf_counter() - started < 0.1
 
 
+@pytest.mark.parametrize("after_the_audio", [False, True])
+def test_a_wav_of_empty_chunks_costs_nothing(as_audio: AsAudio, after_the_audio: bool) -> None:
+    """Sixteen MiB hold two million of them."""
+    clip = as_audio(tone(2.0))
+    chunks = b"junk\0\0\0\0" * (1 << 21)
+    wav = clip + chunks if after_the_audio else clip[:12] + chunks + clip[12:]
+    wav = with_field(wav, 4, "<I", len(wav) - 8)
+    started = time.perf_counter()
+    tracemalloc.start()
+    try:
+        assert "chunks" in refusal(wav)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - started < 0.1
+
+
+def test_a_wav_of_several_chunks_is_an_ordinary_one(as_audio: AsAudio) -> None:
+    clip = as_audio(tone(2.0))
+    wav = clip[:12] + b"LIST\4\0\0\0INFO" * 20 + clip[12:] + b"junk\0\0\0\0" * 20
+    assert len(read_reference_audio(with_field(wav, 4, "<I", len(wav) - 8)).samples) == 48_000 + HALF_SECOND
+
+
 def test_a_truncated_file(as_audio: AsAudio, speech: Samples) -> None:
     for form in ("WAV", "FLAC"):
         audio = as_audio(speech, form=form)

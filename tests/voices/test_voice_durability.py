@@ -1,14 +1,17 @@
 """Crashes, full disks and rivals: the library holds whole voices or none."""
 
 import contextlib
+import errno
+import fcntl
 import multiprocessing
 import os
 import resource
 import shutil
+import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -85,6 +88,10 @@ def crash_everywhere(action: Action, check: Callable[[], object]) -> int:
 
 def leftovers(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir() if path.name.startswith((".stage", ".trash"))]
+
+
+def visible(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir() if not path.name.startswith(".")]
 
 
 def test_a_crash_while_creating(tmp_path: Path, clip: bytes) -> None:
@@ -185,7 +192,8 @@ def test_a_full_disk_while_creating(tmp_path: Path, clip: bytes) -> None:
             library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
 
     assert in_child(create) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["berta"]
+    assert visible(tmp_path) == ["berta"]
+    assert leftovers(tmp_path) == []
     assert library.get("berta") == kept
     library.create_cloned("Anna", clip, TEXT, FakeEncoder(), KEY)
 
@@ -210,7 +218,7 @@ def test_a_refusal_at_the_last_step(library: VoiceLibrary, tmp_path: Path, monke
     monkeypatch.setattr(durable.os, "rename", refuse)
     with pytest.raises(VoiceStorageError, match="No space left on device"):
         library.create_designed("Anna", "A voice")
-    assert list((tmp_path / "voices").iterdir()) == []
+    assert visible(tmp_path / "voices") == leftovers(tmp_path / "voices") == []
 
 
 def rival(directory: Path, clip: bytes, barrier: Barrier, name: str) -> None:
@@ -241,33 +249,114 @@ def test_of_rivals_one_wins(tmp_path: Path, clip: bytes, rivals: int) -> None:
     winner = next(process for process in processes if process.exitcode == 0)
     prompt = voice.prompt(KEY, _missing)
     assert prompt.reference_text == f"I am {winner.pid}"
-    assert [path.name for path in tmp_path.iterdir()] == ["anna"]
+    assert visible(tmp_path) == ["anna"]
+    assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("jump", [1e9, -1e9])
-def test_whoever_still_writes_is_not_swept_away_whatever_the_clock_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
-) -> None:
+@pytest.fixture
+def stuck_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A thread that has written a voice and not published it yet, until the event is set."""
     library = VoiceLibrary(tmp_path)
-    writing, swept = threading.Event(), threading.Event()
+    writing, go_on = threading.Event(), threading.Event()
     write = durable._write_tree  # pyright: ignore[reportPrivateUsage]
 
     def write_slowly(root: Path, files: Mapping[str, bytes]) -> None:
         write(root, files)
         writing.set()
-        assert swept.wait(20)
+        assert go_on.wait(20)
 
     monkeypatch.setattr(durable, "_write_tree", write_slowly)
     writer = threading.Thread(target=lambda: library.create_designed("Anna", "A voice"))
     writer.start()
     assert writing.wait(20)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + jump)
-    VoiceLibrary(tmp_path)
-    swept.set()
+    yield go_on
+    go_on.set()
     writer.join(20)
     assert VoiceLibrary(tmp_path).get("anna").description == "A voice"
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("age", [1e9, 0.0, -1e9])
+def test_whoever_still_writes_is_not_swept_away_whatever_the_clock_says(
+    tmp_path: Path, stuck_writer: threading.Event, age: float
+) -> None:
+    """Beside it lies what a crash left: as old, and swept as soon as nobody writes."""
+    (tmp_path / ".stage-of-a-crash").mkdir()
+    then = time.time() - age
+    for name in leftovers(tmp_path):
+        os.utime(tmp_path / name, (then, then))
+    VoiceLibrary(tmp_path)
+    assert len(leftovers(tmp_path)) == 2
+    stuck_writer.set()
+
+
+def test_the_lock_is_one_that_other_hosts_see(
+    tmp_path: Path, stuck_writer: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS keeps locks on the server for files that are open for writing, and not for directories."""
+    locked: list[tuple[bool, int, int]] = []
+    lock = fcntl.flock
+
+    def spy(descriptor: int, kind: int) -> None:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        locked.append((is_file, fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE, kind))
+        lock(descriptor, kind)
+
+    monkeypatch.setattr(durable.fcntl, "flock", spy)
+    durable.sweep(tmp_path)
+    assert locked == [(True, os.O_RDWR, fcntl.LOCK_EX | fcntl.LOCK_NB)]
+    stuck_writer.set()
+
+
+def fail_to_flush(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """The disk refuses to flush the entries of `directory`."""
+    flush = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == directory:
+            raise OSError(5, "Input/output error")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+def test_a_flush_that_fails_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is reported as not made is not there, and what is reported as not deleted is: both can be tried again."""
+    library = VoiceLibrary(tmp_path)
+    with monkeypatch.context() as broken:
+        fail_to_flush(broken, tmp_path)
+        for _ in range(2):
+            with pytest.raises(VoiceStorageError, match="could not be written"):
+                library.create_designed("Anna", "A voice")
+            assert visible(tmp_path) == leftovers(tmp_path) == []
+    made = library.create_designed("Anna", "A voice")
+    with monkeypatch.context() as broken:
+        fail_to_flush(broken, tmp_path)
+        with pytest.raises(VoiceStorageError, match="could not be deleted"):
+            library.delete("Anna")
+        assert library.get("Anna") == made
+        assert leftovers(tmp_path) == []
+    library.delete("Anna")
+    assert visible(tmp_path) == leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_library_that_cannot_be_written_to_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    VoiceLibrary(tmp_path).create_designed("Anna", "A voice")
+    real = os.open
+
+    def refuse(path: Path, flags: int, *rest: int, **options: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(number, os.strerror(number))
+        return real(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    library = VoiceLibrary(tmp_path)
+    assert library.get("Anna").description == "A voice"
+    with pytest.raises(VoiceStorageError):
+        library.create_designed("Berta", "A voice")
 
 
 def test_a_reader_meets_whole_voices_only(tmp_path: Path) -> None:

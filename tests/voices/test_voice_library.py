@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import pickle
+import stat
 import subprocess
 import sys
 import tempfile
@@ -32,7 +34,12 @@ from voices import (
     VoiceNotFoundError,
     VoiceReadOnlyError,
     VoiceStorageError,
+    VoiceVersionError,
 )
+from voices import library as library_module
+from voices.durable import LOCK_FILE
+from voices.voice import MAX_CONDITIONINGS
+from voices.voice_folder import VoiceFolder
 
 KEY = "0b6-1234abcd"
 TEXT = "The river runs quietly."
@@ -44,7 +51,9 @@ def folder_of(voice: Voice) -> Path:
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    """Every file, but the one that is only there to be locked."""
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name != LOCK_FILE]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def no_encode(*_: object) -> VoicePrompt:
@@ -284,7 +293,6 @@ def breakages() -> dict[str, Callable[[Path], object]]:
         "created_at is missing": edit(created_at="REMOVED"),
         "created_at has no time zone": edit(created_at="2025-01-01T00:00:00"),
         "created_at Invalid": edit(created_at="yesterday"),
-        "version 2": edit(version=2),
         "version is True": edit(version=True),
         "kind is 'builtin'": edit(kind="builtin"),
         "kind is 1": edit(kind=1),
@@ -341,17 +349,140 @@ def test_what_is_no_voice_is_left_alone(library: VoiceLibrary, tmp_path: Path) -
         library.create_designed("notes", "A voice")
     assert sorted(path.name for path in (tmp_path / "voices").iterdir()) == [
         ".git",
+        LOCK_FILE,
         "Not An Id",
         "link",
         "notes",
     ]
 
 
-def test_a_shipped_voice_hides_a_users(library: VoiceLibrary, tmp_path: Path) -> None:
+def test_a_users_voice_goes_before_a_shipped_one_of_a_later_version(tmp_path: Path, library: VoiceLibrary) -> None:
+    library.create_designed("Storyteller", "The user's")
+    (tmp_path / "voices" / "storyteller").rename(tmp_path / "kept")
+    newer = tmp_path / "package" / "storyteller"
+    newer.mkdir(parents=True)
+    shipped = json.loads((tmp_path / "kept" / "voice.json").read_text()) | {"description": "The package's"}
+    (newer / "voice.json").write_text(json.dumps(shipped))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("voices.library.PRESETS", newer.parent)
+        library = VoiceLibrary(tmp_path / "voices")
+        assert library.get("storyteller").description == "The package's"
+        (tmp_path / "kept").rename(tmp_path / "voices" / "storyteller")
+        assert library.get("storyteller").description == "The user's"
+        assert [voice.description for voice in library.list()] == ["The user's"]
+        assert library.broken() == ()
+        with pytest.raises(VoiceExistsError):
+            library.create_designed("Storyteller", "Another")
+        library.delete("storyteller")
+        assert library.get("storyteller").preset
+        with pytest.raises(VoiceReadOnlyError):
+            library.delete("storyteller")
+
+
+def test_a_damaged_voice_is_not_spoken_by_the_shipped_one_of_its_name(library: VoiceLibrary, tmp_path: Path) -> None:
     (tmp_path / "voices" / "narrator_cloned").mkdir()
+    with pytest.raises(VoiceBrokenError, match=r"voice\.json is missing"):
+        library.get("narrator_cloned")
+    assert "narrator_cloned" not in [voice.id for voice in library.list()]
+    assert library.broken() == (BrokenVoice("narrator_cloned", "voice.json is missing"),)
+    library.delete("narrator_cloned")
     assert library.get("narrator_cloned").preset
-    assert [voice.id for voice in library.list()].count("narrator_cloned") == 1
-    assert "shipped" in library.broken()[0].reason
+
+
+@pytest.mark.parametrize(("version", "age"), [(2, "a newer"), (0, "an older")])
+def test_a_voice_of_another_version_is_not_called_damaged(
+    library: VoiceLibrary, clip: bytes, encode: FakeEncoder, version: int, age: str
+) -> None:
+    voice = library.create_cloned("Anna", clip, TEXT, encode, KEY)
+    file = folder_of(voice) / "voice.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"version": version, "mood": "calm"}))
+    with pytest.raises(VoiceVersionError) as refused:
+        library.get("Anna")
+    assert f"{age} version" in str(refused.value)
+    assert "damaged" not in str(refused.value)
+    (found,) = library.broken()
+    assert f"{age} version of this program wrote it" in found.reason
+    file.write_text(json.dumps(values))
+    assert library.get("Anna") == voice
+
+
+def test_a_listing_is_of_one_moment(library: VoiceLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A voice that breaks while the list is made is in one half of it: each folder is looked at once."""
+    library.create_designed("Anna", "A voice")
+    looked: list[str] = []
+    load = library_module.load_voice
+
+    def spy(folder: VoiceFolder, preset: bool = False) -> Voice:
+        looked.append(folder.path.name)
+        return load(folder, preset)
+
+    monkeypatch.setattr(library_module, "load_voice", spy)
+    listing = library.listing()
+    assert looked == ["anna"]
+    assert [voice.id for voice in listing.voices] == ["narrator_cloned", "narrator_designed", "anna"]
+    assert listing.broken == ()
+
+
+def test_conditioning_that_nobody_can_use_any_more_is_dropped(
+    library: VoiceLibrary, clip: bytes, encode: FakeEncoder
+) -> None:
+    voice = library.create_cloned("Anna", clip, TEXT, encode, KEY)
+    folder = folder_of(voice) / "conditioning"
+    (folder / "damaged.safetensors").write_bytes(b"junk")
+    (file,) = [path for path in folder.iterdir() if path.name != "damaged.safetensors"]
+    voice.prompt("another", encode)
+    assert sorted(path.name[:7] for path in folder.iterdir()) == ["0b6-123", "another"]
+    described = folder_of(voice) / "voice.json"
+    described.write_text(described.read_text().replace(TEXT, "Corrected."))
+    corrected = library.get("anna")
+    corrected.prompt("another", encode)
+    assert not file.exists()
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_conditioning_of_weights_that_were_replaced_does_not_pile_up(
+    library: VoiceLibrary, clip: bytes, encode: FakeEncoder
+) -> None:
+    voice = library.create_cloned("Anna", clip, TEXT, encode, "weights 0")
+    folder = folder_of(voice) / "conditioning"
+    for number in range(1, MAX_CONDITIONINGS + 3):
+        for path in folder.iterdir():
+            age = number - int(path.name.split("-")[1])
+            os.utime(path, (1000 - age, 1000 - age))
+        voice.prompt(f"weights {number}", encode)
+    kept = {path.name[:9] for path in folder.iterdir()}
+    assert kept == {f"weights-{number}" for number in range(3, MAX_CONDITIONINGS + 3)}
+    voice.prompt(f"weights {MAX_CONDITIONINGS}", no_encode)
+
+
+def test_clips_are_encoded_beside_each_other(library: VoiceLibrary, clip: bytes, encode: FakeEncoder) -> None:
+    """Nobody waits for the model of somebody else's voice."""
+    anna = library.create_cloned("Anna", clip, TEXT, encode, KEY)
+    both = threading.Barrier(2)
+
+    def meet(samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        both.wait(20)
+        return FakeEncoder()(samples, sample_rate, text)
+
+    threads = [
+        threading.Thread(target=voice.prompt, args=("another", meet))
+        for voice in (anna, library.get("narrator_cloned"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not both.broken
+    assert anna.prompt("another", no_encode).is_icl
+
+
+def test_the_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    VoiceLibrary(tmp_path / "new" / "voices")
+    assert stat.S_IMODE((tmp_path / "new" / "voices").stat().st_mode) == 0o700
+    (tmp_path / "shared").mkdir(mode=0o750)
+    VoiceLibrary(tmp_path / "shared")
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o750  # as whoever made it wanted it
 
 
 def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
@@ -384,7 +515,7 @@ def test_round_trip(clip: bytes, name: str, text: str, description: str, languag
         library = VoiceLibrary(directory)
         try:
             voice = library.create_cloned(name, clip, text, FakeEncoder(), KEY, description, languages)
-        except InvalidRequestError:
+        except (InvalidRequestError, VoiceExistsError):  # the latter for the names of shipped voices
             assert contents(Path(directory)) == {}
             return
         assert library.broken() == ()

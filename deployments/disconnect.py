@@ -7,6 +7,10 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.request_record import current_record
+
+NEWS_S = 0.2  # how long after Ray's proxy has cancelled a request the news may take that its client has gone
+
 
 class StopWhenGone:
     """Cancels the app when the client has disconnected before the response was complete."""
@@ -27,11 +31,21 @@ class StopWhenGone:
                 work.cancel()
             await asyncio.wait({work})
         finally:
-            gone.cancel()
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)  # what it has open is closed before anything else
+            await self._note(gone, connection, NEWS_S if work.cancelled() else 0.0)
         if not work.cancelled():
             work.result()
+
+    @staticmethod
+    async def _note(gone: asyncio.Future[None], connection: "_Connection", patience_s: float) -> None:
+        """Tell the request's record whether it was the client who ended it: it may as well have been the server."""
+        try:
+            await asyncio.wait({gone}, timeout=patience_s)
+            if gone.done() and not connection.answered and (record := current_record.get()) is not None:
+                record.client_left = True
+        finally:
+            gone.cancel()
 
 
 class _Connection:

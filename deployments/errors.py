@@ -167,6 +167,11 @@ def status_response(
     )
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether this was raised on purpose. The framework wraps what breaks off an answer that has begun."""
+    return isinstance(error, SpeechError) or isinstance(error.__cause__, SpeechError)
+
+
 async def handle_speech_error(_: Request, error: Exception) -> Response:
     """FastAPI's handler for everything in the tree."""
     return error_response(error)
@@ -174,6 +179,7 @@ async def handle_speech_error(_: Request, error: Exception) -> Response:
 
 async def handle_unknown_error(request: Request, error: Exception) -> Response:
     """FastAPI's handler for everything else: the traceback is for the log."""
-    request_id = request.headers.get("x-request-id", "-")
-    logger.error("request failed: %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
+    if not is_answer(error):
+        request_id = request.headers.get("x-request-id", "-")
+        logger.error("request failed: %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
     return error_response(error)

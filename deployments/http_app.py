@@ -30,6 +30,7 @@ from deployments.schemas import ErrorBody
 from deployments.services import Services
 from models import SpeechError
 
+ROUTES = (native_routes, openai_routes, root_routes)
 _UNION_TAGS = frozenset({"str", "VoiceId"})  # pydantic puts the tried alternatives of a union into the path of a field
 
 
@@ -55,8 +56,8 @@ def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI
         },
     )
     app.state.services = services
-    for routes in (native_routes, openai_routes, root_routes):
-        app.include_router(routes.router)
+    for module in ROUTES:
+        app.include_router(module.router)
     return app
 
 
@@ -65,8 +66,8 @@ class SpeechApp(FastAPI):
     never sent."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        recorder = Recorder(super().build_middleware_stack(), self.state.services.metrics)
-        return RequestId(recorder)
+        routes = [route for module in ROUTES for route in module.router.routes]
+        return RequestId(Recorder(super().build_middleware_stack(), self.state.services.metrics, routes))
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from models import SpeechError
+from deployments.errors import is_answer
 
 FIELDS = (
-    "request_id", "model", "method", "route", "status", "outcome", "ttfa_s", "rtf", "audio_s", "queue_s", "duration_s",
-    "frames",
+    "request_id", "engine_id", "model", "method", "route", "status", "outcome", "error", "ttfa_s", "rtf", "audio_s",
+    "queue_s", "duration_s", "frames",
 )  # fmt: skip
 OURS = ("deployments", "voices", "models")
 RAYS = "ray.serve"
@@ -76,7 +76,7 @@ def configure(directory: Path, process: str, model: str | None = None) -> None:
 def _is_no_answer(record: logging.LogRecord) -> bool:
     """Ray logs whatever a replica raises, with its traceback. What is raised on purpose, such as that too much is
     waiting, is an answer, and a line in the log of the ingress."""
-    return not (record.exc_info and isinstance(record.exc_info[1], SpeechError))
+    return not (record.exc_info and record.exc_info[1] is not None and is_answer(record.exc_info[1]))
 
 
 def _short(value: object) -> object:

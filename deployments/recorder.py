@@ -1,10 +1,11 @@
 """The layer that sees how every request ends: one line in the log, and the metrics."""
 
 import logging
-import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.metrics import Metrics
@@ -13,6 +14,8 @@ from deployments.request_record import RequestRecord, current_record
 
 logger = logging.getLogger(__name__)
 
+CLIENT_LEFT = 499  # as nginx writes it
+SERVER_STOPPED = 503  # what Serve's proxy says to a client whose request is cancelled here
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics", "/api/v1/status"})  # asked again and again by machines
 
@@ -20,38 +23,40 @@ _QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics", "/api/v1/status"
 class Recorder:
     """Around the whole app, so that it also sees what middleware refuses."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Sequence[BaseRoute] = ()) -> None:
+        """`routes`: those that requests might have reached that were refused on the way."""
         self._app = app
         self._metrics = metrics
-        self._active: set[str] = set()
+        self._routes = [route for route in routes if isinstance(route, Route)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = self._record(Headers(scope=scope).get(REQUEST_ID, ""))
+        record = RequestRecord(Headers(scope=scope).get(REQUEST_ID, ""))
         seen = _Seen(record, send)
         token = current_record.set(record)
-        self._active.add(record.engine_id)
         try:
             await self._app(scope, receive, seen.send)
         finally:
-            self._active.discard(record.engine_id)
             current_record.reset(token)
-            self._told(scope, record, seen.status)
-
-    def _record(self, request_id: str) -> RequestRecord:
-        """Clients may choose ids; for the engine they must differ."""
-        taken = request_id in self._active
-        return RequestRecord(request_id, f"{request_id}~{uuid.uuid4().hex[:8]}" if taken else request_id)
+            self._told(scope, record, seen.status or (CLIENT_LEFT if record.client_left else SERVER_STOPPED))
 
     def _told(self, scope: Scope, record: RequestRecord, status: int) -> None:
-        route, method = route_of(scope), scope["method"] if scope["method"] in _METHODS else "other"
+        record.end(status)
+        route, method = self._route_of(scope), scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request_ended(route, method, status, record)
         level = logging.DEBUG if route in _QUIET and status < 400 else logging.INFO
         logger.log(
             level, "request ended", extra={**record.fields(), "route": route, "method": method, "status": status}
         )
+
+    def _route_of(self, scope: Scope) -> str:
+        """The template of a request's route, such as /api/v1/tts/voices/{voice}: of these there are only so many."""
+        route: Any = scope.get("route")
+        if path := getattr(route, "path", None):
+            return path
+        return next((route.path for route in self._routes if route.path_regex.match(scope["path"])), "other")
 
 
 class _Seen:
@@ -60,7 +65,7 @@ class _Seen:
     def __init__(self, record: RequestRecord, send: Send) -> None:
         self._record = record
         self._send = send
-        self.status = 499  # the client was gone before anything was sent
+        self.status: int | None = None  # nothing was sent
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -68,9 +73,3 @@ class _Seen:
         elif self._record.ttfa_s is None and message.get("body") and message.get("more_body", False):
             self._record.ttfa_s = self._record.elapsed_s
         await self._send(message)
-
-
-def route_of(scope: Scope) -> str:
-    """The template of a request's route, such as /api/v1/tts/voices/{voice}: of these there are only so many."""
-    route: Any = scope.get("route")
-    return getattr(route, "path", "other")

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 class RequestRecord:
     """Times are in seconds; what is not known stays None."""
 
-    request_id: str
-    engine_id: str  # the same, unless another request in flight has it already
+    request_id: str  # the client's, or one like it
     began: float = field(default_factory=time.monotonic)
-    model: str | None = None
-    outcome: str | None = None  # how the speech ended, if there was one
+    model: str | None = None  # the one chosen to speak, if there is anything to speak
+    engine_id: str | None = None  # the request's id in the logs of the model
+    outcome: str | None = None  # how the speech ended
+    error: str | None = None  # the kind of error that broke it off
+    client_left: bool = False  # before it had the whole answer
     audio_s: float | None = None
     queue_s: float | None = None
     rtf: float | None = None
@@ -25,13 +27,36 @@ class RequestRecord:
         """Since the request came in."""
         return time.monotonic() - self.began
 
+    def end(self, status: int) -> None:
+        """Settle how a speech ended of which nobody has said so: by what the client was told, if it was there."""
+        if self.model is not None and self.outcome is None:
+            self.outcome = "abandoned" if self.client_left else outcome_of(status)
+
     def fields(self) -> Mapping[str, object]:
         """What is known, for a log line."""
         known = {
-            "request_id": self.request_id, "model": self.model, "outcome": self.outcome, "audio_s": self.audio_s,
-            "queue_s": self.queue_s, "rtf": self.rtf, "ttfa_s": self.ttfa_s, "duration_s": self.elapsed_s,
+            "request_id": self.request_id, "engine_id": self.engine_id, "model": self.model, "outcome": self.outcome,
+            "error": self.error, "audio_s": self.audio_s, "queue_s": self.queue_s, "rtf": self.rtf,
+            "ttfa_s": self.ttfa_s, "duration_s": self.elapsed_s,
         }  # fmt: skip
         return {name: value for name, value in known.items() if value is not None}
+
+
+def outcome_of(status: int) -> str:
+    """What an answer without speech means for the speech that was asked for."""
+    match status:
+        case 503:
+            return "unavailable"
+        case 504:
+            return "deadline"
+        case _:
+            return "refused" if 400 <= status < 500 else "failed"
+
+
+def note_model(model_id: str) -> None:
+    """The request that is being answered asks this model to speak."""
+    if (record := current_record.get()) is not None:
+        record.model = model_id
 
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("current_record", default=None)

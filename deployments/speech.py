@@ -4,15 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from deployments.config import ModelConfig
-from deployments.errors import DeadlinePassedError
+from deployments.errors import DeadlinePassedError, answer_for
 from deployments.events import ServerEvent
 from deployments.model_client import ModelClient
-from deployments.request_record import current_record
+from deployments.request_record import current_record, outcome_of
 from deployments.validation import check_language, raise_for_failure
-from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SynthesisRequest
+from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SpeechError, SynthesisRequest
 from models.types import Samples
 
 GRACE_S = 5.0  # the engine keeps the deadline; this much later the ingress stops waiting for it to say so
@@ -38,6 +38,7 @@ class Speech:
         self.seconds = 0.0  # of audio so far
         self._events = events
         self._first: AudioChunk | None = None
+        self._failure: SpeechError | None = None
         self._began = time.monotonic()
         self._give_up_at = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s + GRACE_S
 
@@ -71,20 +72,27 @@ class Speech:
         """Note how it went with the request that asked for it."""
         if (record := current_record.get()) is None:
             return
-        record.model, record.audio_s = self.model_id, self.seconds
-        record.outcome = "abandoned" if self.finished is None else self.finished.reason
+        record.audio_s = self.seconds
         if self.finished is not None:
+            record.outcome = self.finished.reason
             record.queue_s = self.finished.queue_s
             record.rtf = self.real_time_factor or None
+        if self._failure is not None:
+            record.outcome = outcome_of(answer_for(self._failure).status)
+            record.error = type(self._failure).__name__
 
     async def _next_chunk(self) -> AudioChunk | None:
         """None after the proper end of the utterance."""
-        event = await self._next_event()
-        if isinstance(event, AudioChunk):
-            return event
-        assert isinstance(event, Finished), "after Accepted only chunks and the end come"
-        self.finished = event
-        raise_for_failure(event)
+        try:
+            event = await self._next_event()
+            if isinstance(event, AudioChunk):
+                return event
+            assert isinstance(event, Finished), "after Accepted only chunks and the end come"
+            self.finished = event
+            raise_for_failure(event)
+        except SpeechError as error:
+            self._failure = error
+            raise
         return None
 
     async def _next_event(self) -> ServerEvent:
@@ -104,7 +112,7 @@ async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
     """
     check_language(request, route.info)
     if (record := current_record.get()) is not None:
-        request = replace(request, request_id=record.engine_id)
+        record.engine_id = request.request_id
     speech = Speech(route, route.client.speak(request), request.timeout_s)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(speech.aclose)

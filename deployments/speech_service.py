@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from deployments.config import AppConfig, ModelConfig
 from deployments.deadline import Deadline
+from deployments.request_record import note_model
 from deployments.responses import Delivery, event_response, streamed_response, whole_response
 from deployments.router import Router
 from deployments.schemas import DesignBody, SpeechBody, SynthesizeBody, UtteranceBody, VoiceId
@@ -134,6 +135,7 @@ class SpeechService:
         self, kind: Kind, named: ModelConfig | None, request: SynthesisRequest, deadline: Deadline
     ) -> Route:
         model = self.router.choose(kind, named)
+        note_model(model.id)
         route = await self.router.reach(model, deadline.left_s)
         check_language(request, route.info)
         return route

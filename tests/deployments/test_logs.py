@@ -1,25 +1,27 @@
 import json
 import logging
-import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.responses import Response
-from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
 
 from deployments import logs
 from deployments.config import key_digest
-from deployments.metrics import Metrics
-from deployments.recorder import Recorder
-from deployments.request_record import current_record
+from deployments.errors import DeadlinePassedError
 from models import OverloadedError
 from tests.deployments.helpers import App, make_clip, make_config
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
 SPOKEN = {"text": "A most private sentence.", "voice": "narrator_cloned"}
+
+
+def broken_off(cause: Exception) -> RuntimeError:
+    """As the framework raises what breaks off an answer that has begun."""
+    error = RuntimeError("Caught handled exception, but response already started.")
+    error.__cause__ = cause
+    return error
 
 
 @pytest.fixture
@@ -52,28 +54,24 @@ def test_a_request_is_one_line_with_the_id_that_the_client_sees(app: App, direct
     assert line["rtf"] > 0
     assert line["ts"].endswith("+00:00")
     assert line["request_id"] == answer.headers["x-request-id"]
-    assert app.engines["base-small-bf16"].requests[-1].request_id == line["request_id"]
+    assert app.engines["base-small-bf16"].requests[-1].request_id == line["engine_id"]
 
 
-def test_two_requests_of_one_id_in_flight_are_two_to_the_engine() -> None:
-    ids: list[str] = []
-
-    async def twice(scope: Scope, receive: Receive, send: Send) -> None:
-        record = current_record.get()
-        assert record is not None
-        ids.append(record.engine_id)
-        if len(ids) == 1:
-            await recorder(dict(scope), receive, send)
-        else:
-            await Response()(scope, receive, send)
-
-    recorder = Recorder(twice, Metrics())
-    client = TestClient(recorder)
-    client.get("/x", headers={"x-request-id": "mine"})
-    assert ids[0] == "mine"
-    assert re.fullmatch(r"mine~[0-9a-f]{8}", ids[1])
-    client.get("/x", headers={"x-request-id": "mine"})
-    assert ids[2] == "mine"
+@pytest.mark.parametrize("ids", [("a", "a-1"), ("a", "a")])
+def test_what_clients_call_their_requests_is_nothing_to_the_engine(tmp_path: Path, ids: tuple[str, str]) -> None:
+    """The second request ends while the second passage of the first is spoken, which has once been called `a-1` too."""
+    app = App(make_config(tmp_path / "voices", max_passage_characters=24))
+    texts = ("[frames 30] one two. [frames 60] three four.", "[frames 50] five six.")
+    bodies = [{**SPOKEN, "text": text, "format": "pcm"} for text in texts]
+    with ThreadPoolExecutor(2) as pool:
+        posts = [
+            pool.submit(app.http.post, SYNTHESIZE, json=body, headers={"x-request-id": each})
+            for body, each in zip(bodies, ids, strict=True)
+        ]
+    assert [len(post.result().content) for post in posts] == [90 * 3840, 50 * 3840]
+    engine_ids = {request.request_id for request in app.engines["base-small-bf16"].requests}
+    assert len(engine_ids) == 3
+    assert not engine_ids & {"a", "a-1"}
 
 
 def test_what_is_said_and_who_says_it_stays_private(tmp_path: Path, directory: Path) -> None:
@@ -91,6 +89,14 @@ def test_what_is_said_and_who_says_it_stays_private(tmp_path: Path, directory: P
     assert len(written) >= 6
     assert [secret for secret in secrets if secret in json.dumps(written)] == []
     assert any(line.get("status") == 500 for line in written)
+
+
+def test_a_stream_that_breaks_off_is_one_line(app: App, directory: Path) -> None:
+    body = {**SPOKEN, "text": "[fail 20]", "stream": True, "format": "pcm"}
+    assert len(app.broken.post(SYNTHESIZE, json=body).content) == 20 * 3840
+    [line] = lines(directory)
+    assert (line["message"], line["status"]) == ("request ended", 200)
+    assert (line["outcome"], line["error"]) == ("failed", "GenerationError")
 
 
 def test_exceptions_keep_their_trace(directory: Path) -> None:
@@ -112,7 +118,15 @@ def test_a_directory_that_cannot_be_written_costs_the_file_only(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("directory")
-@pytest.mark.parametrize(("error", "logged"), [(OverloadedError("full", 1.0), False), (RuntimeError("a fault"), True)])
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (OverloadedError("full", 1.0), False),
+        (broken_off(DeadlinePassedError("late")), False),
+        (RuntimeError("a fault"), True),
+        (broken_off(ValueError("a fault")), True),
+    ],
+)
 def test_ray_logs_faults_and_not_refusals(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception, logged: bool
 ) -> None:

@@ -48,15 +48,17 @@ def test_the_proxy_speaks_our_form_and_takes_no_orders(server: Server) -> None:
     assert httpx.get(f"{server.url}/livez", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
 
 
-def test_one_id_from_the_client_to_the_engine(server: Server) -> None:
+def test_an_id_of_the_clients_leads_to_the_engines(server: Server) -> None:
     body = {"text": "Hello.", "voice": "narrator_cloned", "seed": 1}
     answer = httpx.post(f"{server.url}/api/v1/tts/synthesize", json=body, headers={"x-request-id": "e2e-1"}, timeout=60)
     assert answer.headers["x-request-id"] == "e2e-1"
+    wanted = "e2e-1"
     for process, message in (("ingress", "request ended"), (answer.headers["x-model"], "utterance ended")):
         text = (server.voices.parent / "logs" / f"{process}.jsonl").read_text()
-        [line] = [line for line in map(json.loads, text.splitlines()) if line.get("request_id") == "e2e-1"]
+        [line] = [line for line in map(json.loads, text.splitlines()) if line.get("request_id") == wanted]
         assert (line["message"], line["model"]) == (message, answer.headers["x-model"])
         assert line["outcome"] in ("eos", "length", "runaway")
+        wanted = line.get("engine_id")
 
 
 def test_metrics_are_served(server: Server) -> None:

@@ -1,10 +1,10 @@
-"""Samples to the bytes of a container format, piece by piece or whole."""
+"""Samples to the bytes of a container format, piece by piece."""
 
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol, cast
 
 import numpy as np
 import soundfile
@@ -50,8 +50,13 @@ def wav_header(sample_rate: int, data_bytes: int | None) -> bytes:
     )  # fmt: skip
 
 
+Correction = tuple[int, bytes]  # a position in a file, and the bytes that belong there
+
+
 class AudioEncoder(Protocol):
     """One stream of audio being encoded."""
+
+    takes_long: ClassVar[bool]  # milliseconds for a piece, in which a thread lets others run
 
     def encode(self, samples: Samples) -> bytes:
         """The bytes that are ready after these samples; may be empty."""
@@ -61,9 +66,15 @@ class AudioEncoder(Protocol):
         """The bytes that were held back."""
         ...
 
+    def corrections(self) -> Sequence[Correction]:
+        """What a finished file needs to have true headers: a stream has sent them before it knew its length."""
+        ...
+
 
 class PcmEncoder:
     """Samples and nothing else."""
+
+    takes_long: ClassVar[bool] = False
 
     def encode(self, samples: Samples) -> bytes:
         return to_int16(samples)
@@ -71,48 +82,86 @@ class PcmEncoder:
     def finish(self) -> bytes:
         return b""
 
+    def corrections(self) -> Sequence[Correction]:
+        return ()
+
 
 @dataclass(slots=True)
 class WavEncoder:
     """A header of unknown size, then samples."""
 
+    takes_long: ClassVar[bool] = False
     sample_rate: int
     _begun: bool = False
+    _data_bytes: int = 0
 
     def encode(self, samples: Samples) -> bytes:
         header = b"" if self._begun else wav_header(self.sample_rate, None)
+        data = to_int16(samples)
         self._begun = True
-        return header + to_int16(samples)
+        self._data_bytes += len(data)
+        return header + data
 
     def finish(self) -> bytes:
         return b"" if self._begun else wav_header(self.sample_rate, None)
 
+    def corrections(self) -> Sequence[Correction]:
+        return [(0, wav_header(self.sample_rate, self._data_bytes))]
+
 
 class SoundfileEncoder:
-    """MP3, FLAC and Opus through libsndfile, which writes into a buffer that is emptied as it fills."""
+    """MP3, FLAC and Opus through libsndfile."""
+
+    takes_long: ClassVar[bool] = True
 
     def __init__(self, audio_format: AudioFormat, sample_rate: int) -> None:
-        self._buffer = io.BytesIO()
-        self._taken = 0
-        self._file = soundfile.SoundFile(self._buffer, "w", sample_rate, channels=1, **_SOUNDFILE[audio_format])
+        self._tape = _Tape()
+        tape = cast(BinaryIO, self._tape)  # of which soundfile calls write, seek and tell
+        self._file = soundfile.SoundFile(tape, "w", sample_rate, channels=1, **_SOUNDFILE[audio_format])
 
     def encode(self, samples: Samples) -> bytes:
         self._file.write(np.clip(samples, -1.0, 1.0))
-        return self._take()
+        return self._tape.take()
 
     def finish(self) -> bytes:
         self._file.close()
-        return self._take()
+        return self._tape.take()
 
-    def contents(self) -> bytes:
-        """Everything, with the headers that were completed at the end."""
-        return self._buffer.getvalue()
+    def corrections(self) -> Sequence[Correction]:
+        return self._tape.corrections
 
-    def _take(self) -> bytes:
-        """What has been appended since the last time. Headers rewritten at the end were sent already, as unknown."""
-        with self._buffer.getbuffer() as written:
-            fresh = bytes(written[self._taken :])
+
+class _Tape:
+    """What libsndfile takes for a file. Nothing is kept of it but what was written since the last `take`."""
+
+    def __init__(self) -> None:
+        self.corrections: list[Correction] = []  # what was written where the bytes had been taken already
+        self._fresh = bytearray()
+        self._taken = 0
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        late = min(len(data), max(0, self._taken - self._position))
+        if late:
+            self.corrections.append((self._position, data[:late]))
+        start = self._position + late - self._taken
+        self._fresh[start : start + len(data) - late] = data[late:]
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._taken + len(self._fresh)}
+        self._position = origin[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def take(self) -> bytes:
+        """What has been written since the last time."""
+        fresh = bytes(self._fresh)
         self._taken += len(fresh)
+        self._fresh.clear()
         return fresh
 
 
@@ -125,15 +174,3 @@ def make_encoder(audio_format: AudioFormat, sample_rate: int) -> AudioEncoder:
             return WavEncoder(sample_rate)
         case _:
             return SoundfileEncoder(audio_format, sample_rate)
-
-
-def encode_whole(audio_format: AudioFormat, sample_rate: int, pieces: Iterable[Samples]) -> bytes:
-    """A complete file, its headers true."""
-    if audio_format in ("pcm", "wav"):
-        data = b"".join(to_int16(piece) for piece in pieces)
-        return data if audio_format == "pcm" else wav_header(sample_rate, len(data)) + data
-    encoder = SoundfileEncoder(audio_format, sample_rate)
-    for piece in pieces:
-        encoder.encode(piece)
-    encoder.finish()
-    return encoder.contents()

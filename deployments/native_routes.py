@@ -9,6 +9,7 @@ from starlette.responses import Response
 from deployments.accept import quality
 from deployments.audio_encoder import MEDIA_TYPES
 from deployments.header_docs import AUDIO_HEADERS, OVERLOADED
+from deployments.json_route import JsonRoute
 from deployments.schemas import (
     AudioFormat,
     CloneBody,
@@ -24,7 +25,7 @@ from deployments.services import InjectedServices
 from deployments.uploads import body_description, read_clone
 from deployments.voice_service import describe_voice
 
-router = APIRouter(prefix="/api/v1", tags=["api"])
+router = APIRouter(prefix="/api/v1", tags=["api"], route_class=JsonRoute)
 
 AUDIO: dict[int | str, dict[str, Any]] = {
     200: {

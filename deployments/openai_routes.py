@@ -7,6 +7,7 @@ from starlette.responses import Response
 from deployments.audio_encoder import MEDIA_TYPES
 from deployments.errors import ModelNotFoundError
 from deployments.header_docs import AUDIO_HEADERS, OVERLOADED
+from deployments.json_route import JsonRoute
 from deployments.schemas import (
     DeletedBody,
     ModelCard,
@@ -21,7 +22,7 @@ from deployments.services import InjectedServices
 from deployments.uploads import body_description, read_openai_voice
 from deployments.voice_service import describe_voice
 
-router = APIRouter(prefix="/v1", tags=["openai"])
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
 VOICE_FORM = {"name": "", "audio_sample": "binary", "ref_text": "", "consent": ""}
 

@@ -66,10 +66,12 @@ class _Seen:
         self._record = record
         self._send = send
         self.status: int | None = None  # nothing was sent
+        self._is_streamed = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        elif self._record.ttfa_s is None and message.get("body") and message.get("more_body", False):
+            self._is_streamed = "content-length" not in Headers(raw=message["headers"])
+        elif self._is_streamed and self._record.ttfa_s is None and message.get("body"):
             self._record.ttfa_s = self._record.elapsed_s
         await self._send(message)

@@ -3,20 +3,23 @@
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deployments.audio_encoder import MEDIA_TYPES, AudioEncoder, encode_whole, make_encoder
+from deployments.audio_encoder import MEDIA_TYPES, AudioEncoder, make_encoder
+from deployments.encoding import encoded, encoded_file
 from deployments.errors import describe
 from deployments.schemas import AudioFormat, SpeechJson
 from deployments.speech import Speech
 from models import SpeechError
 
 logger = logging.getLogger(__name__)
+
+PIECE_BYTES = 3 * 64 * 1024  # of a whole file that are sent at once; three bytes are four letters of base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +47,48 @@ def _headers(speech: Speech, delivery: Delivery) -> dict[str, str]:
 
 async def whole_response(speech: Speech, delivery: Delivery) -> Response:
     """The finished file with true sizes; what goes wrong on the way is still a status."""
+    encoder = make_encoder(delivery.format, speech.sample_rate)
     async with aclosing(speech):
-        pieces = [samples async for samples in speech]
+        audio = await encoded_file(speech, encoder)
     assert speech.finished is not None, "a speech that was read to its end has finished"
-    audio = encode_whole(delivery.format, speech.sample_rate, pieces)
     if delivery.as_json:
-        return JSONResponse(_speech_json(speech, delivery, audio).model_dump(), headers=_headers(speech, delivery))
+        return _json_response(speech, delivery, audio)
     headers = {
         **_headers(speech, delivery),
         "X-Audio-Duration": f"{speech.seconds:.3f}",
         "X-RTF": f"{speech.real_time_factor:.3f}",
         "X-Finish-Reason": speech.finished.reason,
+        "Content-Length": str(len(audio)),
     }
-    return Response(audio, media_type=MEDIA_TYPES[delivery.format], headers=headers)
+    return StreamingResponse(_pieces(audio), media_type=MEDIA_TYPES[delivery.format], headers=headers)
 
 
-def _speech_json(speech: Speech, delivery: Delivery, audio: bytes) -> SpeechJson:
+def _json_response(speech: Speech, delivery: Delivery, audio: bytearray) -> Response:
+    """A SpeechJson whose audio is turned into base64 as it is sent: of megabytes that takes long, all at once."""
+    empty = _speech_json(speech, delivery, audio="").model_dump_json().encode()
+    before, quotes, after = empty.partition(b'""')
+    assert quotes, "the audio is the first field, and it is empty"
+
+    def pieces() -> Iterator[bytes]:
+        yield before + b'"'
+        yield from map(base64.b64encode, _pieces(audio))
+        yield b'"' + after
+
+    length = len(empty) + 4 * -(-len(audio) // 3)
+    headers = {**_headers(speech, delivery), "Content-Length": str(length)}
+    return StreamingResponse(pieces(), media_type="application/json", headers=headers)
+
+
+def _pieces(audio: bytearray) -> Iterator[bytes]:
+    """Starlette takes each of them in a thread, so that the event loop has its turn in between."""
+    for start in range(0, len(audio), PIECE_BYTES):
+        yield bytes(audio[start : start + PIECE_BYTES])
+
+
+def _speech_json(speech: Speech, delivery: Delivery, audio: str) -> SpeechJson:
     assert speech.finished is not None
     return SpeechJson(
-        audio=base64.b64encode(audio).decode("ascii"),
+        audio=audio,
         format=delivery.format,
         sample_rate=speech.sample_rate,
         duration_s=round(speech.seconds, 3),
@@ -79,7 +105,7 @@ def streamed_response(speech: Speech, delivery: Delivery) -> Response:
     encoder = make_encoder(delivery.format, speech.sample_rate)
     return _ClosingStream(
         speech,
-        _encoded(speech, encoder),
+        encoded(speech, encoder),
         media_type=MEDIA_TYPES[delivery.format],
         headers=_headers(speech, delivery),
     )
@@ -104,17 +130,9 @@ class _ClosingStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _encoded(speech: Speech, encoder: AudioEncoder) -> AsyncIterator[bytes]:
-    async for samples in speech:
-        if audio := encoder.encode(samples):
-            yield audio
-    if rest := encoder.finish():
-        yield rest
-
-
 async def _events(speech: Speech, encoder: AudioEncoder) -> AsyncIterator[bytes]:
     try:
-        async for audio in _encoded(speech, encoder):
+        async for audio in encoded(speech, encoder):
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode("ascii")})
     except SpeechError as error:
         logger.warning("a speech broke off: %s", error)

@@ -36,7 +36,7 @@ async def read_clone(request: Request) -> Clip:
     body = await _json(request, CloneBody)
     return Clip(
         name=body.voice_name,
-        audio=decode_audio("reference_audio", body.reference_audio),
+        audio=await decode_audio("reference_audio", body.reference_audio),
         text=body.reference_text,
         description=body.description,
         languages=_languages(body.language),
@@ -59,7 +59,7 @@ async def read_openai_voice(request: Request) -> Clip:
     _check_consent(body.consent)
     return Clip(
         name=body.name,
-        audio=decode_audio("wav_b64", body.wav_b64),
+        audio=await decode_audio("wav_b64", body.wav_b64),
         text=body.ref_text,
         field_names=_openai_names("wav_b64"),
     )

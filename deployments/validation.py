@@ -1,8 +1,9 @@
 """From what a client sent to what an engine accepts. Every refusal names the field that is to blame."""
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,7 @@ from voices.voice import Encode
 KIND_OF_VOICE: dict[str, Kind] = {"cloned": "base", "designed": "voice_design", "builtin": "custom_voice"}
 # The engine's names of fields, as /v1/audio/speech calls them.
 OPENAI_FIELDS = {"text": "input", "max_frames": "max_new_tokens", "description": "instructions"}
+BASE64_PIECE = 4 * 64 * 1024  # letters that are decoded at once
 KIND_OF_TASK: dict[str, Kind] = {"Base": "base", "CustomVoice": "custom_voice", "VoiceDesign": "voice_design"}
 
 
@@ -119,20 +121,34 @@ class Conditioner:
         return with_description(request, voice.description if style is None else f"{voice.description} {style}")
 
 
-def decode_audio(field: str, text: str) -> bytes:
-    """The bytes of a base64 string or data URI. Raises InvalidRequestError."""
+async def decode_audio(field: str, text: str) -> bytes:
+    """The bytes of a base64 string or data URI, decoded beside the event loop. Raises InvalidRequestError."""
+    return await asyncio.to_thread(_decoded, field, text)
+
+
+def _decoded(field: str, text: str) -> bytes:
     payload = text
     if text.startswith("data:"):
         head, separator, payload = text.partition(",")
         if not separator or not head.endswith(";base64"):
             raise InvalidRequestError(field, "is a data URI without base64")
     try:
-        audio = base64.b64decode(payload.strip(), validate=True)
+        audio = b"".join(_decoded_pieces(payload.strip()))
     except (binascii.Error, ValueError):
         raise InvalidRequestError(field, "is not base64") from None
     if not audio:
         raise InvalidRequestError(field, "is empty")
     return audio
+
+
+def _decoded_pieces(payload: str) -> Iterator[bytes]:
+    """Piece by piece, because other threads stand still while one is decoded. Raises ValueError."""
+    for start in range(0, len(payload), BASE64_PIECE):
+        piece = base64.b64decode(payload[start : start + BASE64_PIECE], validate=True)
+        is_last = start + BASE64_PIECE >= len(payload)
+        if not is_last and len(piece) != BASE64_PIECE // 4 * 3:
+            raise ValueError("padding before the end")
+        yield piece
 
 
 @contextmanager

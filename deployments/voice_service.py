@@ -95,7 +95,7 @@ class VoiceService:
     async def read_clip(self, field_name: str, text: str) -> bytes:
         """A clip that comes as base64 or, where that is allowed, by URL. Raises InvalidRequestError."""
         if not is_url(text):
-            return decode_audio(field_name, text)
+            return await decode_audio(field_name, text)
         if not self._config.fetch_urls:
             raise InvalidRequestError(field_name, "is a URL, which this server does not fetch: send base64")
         limits = Limits(self._config.max_body_bytes, self._config.fetch_timeout_s)

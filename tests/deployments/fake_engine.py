@@ -55,6 +55,7 @@ class FakeEngine:
         self.late: set[str] = set()
         self.extended: list[tuple[str, float | None]] = []
         self.is_healthy = True
+        self.frame_s = FRAME_S  # for a frame to be made
         self.closed = threading.Event()
         self.info = EngineInfo(
             kind=kind, size="tiny", precision=precision, backend="torch", instructions="none", weights="embedded",
@@ -121,7 +122,7 @@ class FakeEngine:
             if request.timeout_s is not None and time.monotonic() - began > request.timeout_s:
                 self.late.add(request.request_id)
                 break
-            time.sleep(FRAME_S)
+            time.sleep(self.frame_s)
             if "[whole]" not in request.text:
                 listener(AudioChunk(frame(index), index, 1))
             count = index + 1

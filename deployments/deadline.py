@@ -1,24 +1,28 @@
 """When a request must have been answered."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from deployments.errors import DeadlinePassedError
+from deployments.request_record import current_record
 from models import SynthesisRequest
 
 
 class Deadline:
-    """Counted from the moment the request came in: whatever is done before it is spoken takes from its time."""
+    """Counted from the moment the request came in: whatever is done before it is spoken takes from its time, and so
+    does reading its body."""
 
     def __init__(self, timeout_s: float) -> None:
-        self._at = asyncio.get_running_loop().time() + timeout_s
+        record = current_record.get()
+        self._at = (time.monotonic() if record is None else record.began) + timeout_s
 
     @property
     def left_s(self) -> float:
         """Seconds left, more than none. Raises DeadlinePassedError."""
-        left = self._at - asyncio.get_running_loop().time()
+        left = self._at - time.monotonic()
         if left <= 0:
             raise DeadlinePassedError("the deadline passed before the utterance was begun")
         return left

@@ -48,7 +48,7 @@ class UtteranceBody(Wire):
     format: AudioFormat = "wav"
     stream: bool = Field(False, description="send audio while it is being made")
     seed: int | None = Field(None, description="same seed, same audio; left out: drawn and told in X-Seed")
-    sampling: SamplingBody | None = None
+    sampling: SamplingBody | None = Field(None, description="what is left out is as the checkpoint says, seed or not")
     timeout_s: float | None = Field(None, description="deadline in seconds")
     priority: PriorityName = Field(default="interactive", description=PRIORITY)
 

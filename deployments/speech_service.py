@@ -108,7 +108,8 @@ class SpeechService:
         task: Kind | None = None,
         openai: bool = False,
     ) -> Voiced:
-        voice = await (self.voices.get_openai(name) if openai else self.voices.get(name))
+        async with deadline.kept():
+            voice = await (self.voices.get_openai(name) if openai else self.voices.get(name))
         route = await self._reach(_same_task(task, KIND_OF_VOICE[voice.kind]), named, request, deadline)
         async with deadline.kept():
             request = await self.voices.condition(request, voice, route, style)

@@ -3,7 +3,11 @@
 import asyncio
 import base64
 import io
+import json
+import time
 import wave
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +15,12 @@ import soundfile
 
 from deployments.audio_encoder import to_int16
 from deployments.errors import error_response
+from deployments.voice_service import VoiceService
 from models import OverloadedError, Priority, Sampling, VoicePrompt
 from models.types import Samples
 from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame
 from tests.deployments.helpers import App
+from voices import Voice
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
 DESIGN = "/api/v1/tts/design"
@@ -129,6 +135,17 @@ def test_without_sampling_the_checkpoints_defaults_hold(app: App) -> None:
     assert app.engines["base-small-bf16"].requests[0].sampling == Sampling()
 
 
+@pytest.mark.parametrize("said", [{"seed": 5}, {"temperature": 0.5}, {"predictor_top_p": 0.5}])
+def test_what_a_request_leaves_open_is_left_to_the_checkpoint(app: App, said: dict[str, Any]) -> None:
+    """A seed, or one setting, says nothing of the others."""
+    native = {"seed": said["seed"]} if "seed" in said else {"sampling": said}
+    assert app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_cloned", **native}).status_code == 200
+    assert app.engines["base-small-bf16"].requests[-1].sampling == Sampling(**said)
+    if "predictor_top_p" not in said:  # it is no field of OpenAI's route
+        app.http.post("/v1/audio/speech", json={"input": "Hello.", "model": "tts-1", "voice": "alloy", **said})
+        assert app.engines["base-small-bf16"].requests[-1].sampling == Sampling(**said)
+
+
 def test_a_designed_voice_is_spoken_by_its_description(app: App) -> None:
     answer = app.http.post(SYNTHESIZE, json={"text": "Hello.", "voice": "narrator_designed"})
     assert answer.headers["x-model"] == "voice-design-nf4"
@@ -211,6 +228,33 @@ def test_preparing_a_voice_takes_from_the_time_of_the_request(app: App, monkeypa
     [request] = app.engines["base-small-bf16"].requests
     assert request.timeout_s is not None
     assert request.timeout_s < 29.9
+
+
+def test_looking_a_voice_up_takes_from_the_time_of_the_request(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(service: VoiceService, name: str) -> Voice:
+        await asyncio.sleep(60)
+        raise AssertionError(service, name)
+
+    monkeypatch.setattr(VoiceService, "get", never)
+    body = {"text": "Hello.", "voice": "narrator_cloned", "timeout_s": 0.1}
+    answer = app.http.post(SYNTHESIZE, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_passed")
+
+
+def test_the_time_of_a_request_begins_before_its_body_is_read(app: App) -> None:
+    def body(timeout_s: float) -> Iterator[bytes]:
+        text = json.dumps({"text": "Hello.", "voice": "narrator_cloned", "timeout_s": timeout_s}).encode()
+        yield text[:10]
+        time.sleep(0.3)
+        yield text[10:]
+
+    json_type = {"Content-Type": "application/json"}
+    answer = app.http.post(SYNTHESIZE, content=body(0.2), headers=json_type)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_passed")
+    assert app.http.post(SYNTHESIZE, content=body(30), headers=json_type).status_code == 200
+    [request] = app.engines["base-small-bf16"].requests
+    assert request.timeout_s is not None
+    assert request.timeout_s < 29.7
 
 
 def test_a_refusal_of_the_engine_names_its_field(app: App) -> None:

@@ -21,7 +21,6 @@ from models import (
     EngineInfo,
     EngineStatus,
     Finished,
-    MemoryReport,
     OutOfMemoryError,
     RequestTooLargeError,
     SpeechEngine,
@@ -42,7 +41,6 @@ class ModelReport:
 
     info: EngineInfo
     status: EngineStatus
-    memory: MemoryReport
     healthy: bool
     resident_bytes: int
     peak_bytes: int
@@ -125,7 +123,6 @@ class ModelServer:
         return ModelReport(
             info=self._engine.info,
             status=self._engine.status(),
-            memory=self._engine.memory_report(),
             healthy=self._engine.healthy(),
             resident_bytes=memory_budget.resident_bytes(),
             peak_bytes=memory_budget.peak_bytes(),

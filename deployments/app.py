@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig
 
 from deployments import residency
 from deployments.config import AppConfig, ModelConfig
@@ -22,6 +22,8 @@ HEALTH_CHECK_TIMEOUT_S = 60.0  # a replica that is silent three times as long is
 INGRESS_CPUS = 0.1
 METRICS_S = 1.0  # between words to Serve's controller about requests: what a cold start waits for at most
 INGRESS_REQUESTS = 1000  # the ingress only waits; what may be refused is decided behind it
+INGRESS_QUEUE = 200  # beyond those, while it is restarting or has its hands full
+FULL = BackpressureConfig(status_code=429, retry_after_s=5)  # what Serve says where a queue of its own is full
 
 
 def build(args: AppConfig) -> Application:
@@ -36,6 +38,8 @@ def assemble(config: AppConfig, engine_factory: EngineFactory) -> Application:
         name="ingress",
         num_replicas=1,
         max_ongoing_requests=INGRESS_REQUESTS,
+        max_queued_requests=INGRESS_QUEUE,
+        backpressure_config=FULL,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=max(model.drain_s for model in config.models),
@@ -51,6 +55,7 @@ def model_deployment(config: AppConfig, model: ModelConfig, engine_factory: Engi
         **replica_settings(config, model),
         max_ongoing_requests=model.max_ongoing_requests,
         max_queued_requests=model.max_ongoing_requests,  # while there is no replica to decide
+        backpressure_config=FULL,
         graceful_shutdown_timeout_s=model.drain_s,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,

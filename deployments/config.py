@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from models.architecture import Kind
 
@@ -96,6 +96,7 @@ class AppConfig(Settings):
     max_passage_characters: PositiveInt = 400  # longer texts are spoken passage after passage, as one stream
     max_input_characters: PositiveInt = 4096  # /v1/audio/speech
     max_body_mb: PositiveInt = 16  # MiB of one request body
+    max_bodies_mb: PositiveInt = 64  # MiB of the bodies of all requests that are being answered
     fetch_urls: bool = False  # whether ref_audio may be a URL of the public internet, held to the same size
     fetch_timeout_s: PositiveFloat = 20.0
     default_timeout_s: PositiveFloat = 600.0
@@ -108,6 +109,12 @@ class AppConfig(Settings):
         if len({model.id for model in models}) != len(models):
             raise ValueError("two models share an id")
         return models
+
+    @model_validator(mode="after")
+    def _largest_body_fits(self) -> Self:
+        if self.max_bodies_mb < self.max_body_mb:
+            raise ValueError(f"max_bodies_mb: {self.max_bodies_mb} is less than max_body_mb, {self.max_body_mb}")
+        return self
 
     def with_environment(self, environment: Mapping[str, str] | None = None) -> Self:
         """This configuration with the overrides of the environment (by default this process's)."""
@@ -179,6 +186,10 @@ class AppConfig(Settings):
     @property
     def max_body_bytes(self) -> int:
         return self.max_body_mb * MIB
+
+    @property
+    def max_bodies_bytes(self) -> int:
+        return self.max_bodies_mb * MIB
 
 
 def default_keys_path(environment: Mapping[str, str] | None = None) -> Path:

@@ -44,6 +44,10 @@ class BodyTooLargeError(SpeechError):
     """The request body passes the configured limit."""
 
 
+class TooManyBodiesError(SpeechError):
+    """The bodies of all requests in flight together take what they may."""
+
+
 class BodyTooSlowError(SpeechError):
     """The request body did not arrive in time."""
 
@@ -111,6 +115,7 @@ _ANSWERS: dict[type[Exception], Answer] = {
     MediaTypeError: Answer(415, _INVALID, "unsupported_media_type"),
     OverloadedError: Answer(429, "rate_limit_error", "overloaded", _RETRY_AFTER_S),
     GenerationError: Answer(500, _SERVER, "generation_failed"),
+    TooManyBodiesError: Answer(503, _SERVER, "too_many_bodies", _RETRY_AFTER_S),
     VoiceStorageError: Answer(503, _SERVER, "voice_storage_failed", _RETRY_AFTER_S),
     OutOfMemoryError: Answer(503, _SERVER, "out_of_memory", _RETRY_AFTER_S),
     EngineClosedError: Answer(503, _SERVER, "model_unavailable", _RETRY_AFTER_S),

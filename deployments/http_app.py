@@ -12,11 +12,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from deployments import native_routes, openai_routes, root_routes
+from deployments.body_budget import BodyBudget
 from deployments.config import AppConfig
 from deployments.disconnect import StopWhenGone
 from deployments.errors import (
     BodyTooLargeError,
     MediaTypeError,
+    TooManyBodiesError,
     error_response,
     handle_speech_error,
     handle_unknown_error,
@@ -33,6 +35,9 @@ from models import SpeechError
 ROUTES = (native_routes, openai_routes, root_routes)
 _UNION_TAGS = frozenset({"str", "VoiceId"})  # pydantic puts the tried alternatives of a union into the path of a field
 
+# What middleware says while FastAPI reads a body, which lets nothing but HTTPExceptions through.
+_REFUSED_BODIES: dict[int, type[SpeechError]] = {413: BodyTooLargeError, 503: TooManyBodiesError}
+
 
 def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI:
     """The app; `clients` are the models by id. Raises VoiceStorageError where the voices cannot be kept."""
@@ -47,6 +52,7 @@ def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI
             Middleware(StopWhenGone),
             Middleware(KeyCheck, config=config, keys=services.keys),
             Middleware(BodyLimit, config=config),
+            Middleware(BodyBudget, config=config),
         ],
         exception_handlers={
             SpeechError: handle_speech_error,
@@ -93,8 +99,8 @@ async def handle_malformed_request(request: Request, error: Exception) -> Respon
 async def handle_http_exception(_: Request, error: Exception) -> Response:
     """What the framework refuses by itself: unknown paths, wrong methods, broken forms."""
     assert isinstance(error, HTTPException)
-    if error.status_code == 413:
-        return error_response(BodyTooLargeError(str(error.detail)))
+    if refusal := _REFUSED_BODIES.get(error.status_code):
+        return error_response(refusal(str(error.detail)))
     return status_response(error.status_code, str(error.detail), headers=error.headers)
 
 

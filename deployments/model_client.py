@@ -15,8 +15,6 @@ from deployments.presence import Presence, PresenceWatch
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
 
-BACK_PRESSURE_RETRY_S = 5.0  # Ray Serve does not say how long its queue is
-
 
 class ModelClient(Protocol):
     """One model, wherever it runs. `deployments.model_server.ModelServer` has the same methods."""
@@ -41,7 +39,7 @@ def _without_ray():
     except RayTaskError as error:
         raise error.cause from None
     except BackPressureError as error:
-        raise OverloadedError("more requests wait for the model than may", BACK_PRESSURE_RETRY_S) from error
+        raise OverloadedError("more requests wait for the model than may", error.retry_after_s or 0.0) from error
     except (RayError, RayServeException) as error:
         raise ModelUnavailableError(f"the model is not available just now ({type(error).__name__})") from error
 

@@ -29,6 +29,7 @@ def parse(**settings: Any) -> AppConfig:
         {"models": [{**MODEL, "memory_budget_mb": "1700"}]},
         {"models": [{**MODEL, "memory_budget_mb": 0}]},
         {"max_body_mb": 1.5},
+        {"max_body_mb": 16, "max_bodies_mb": 15},
         {"api_keys": ["a key in clear"]},
         {"api_keys": [f"sha256:{'A' * 64}"]},
     ],

@@ -52,6 +52,13 @@ def test_rays_refusals_are_ours(error: Exception, told: type[SpeechError], statu
     assert (answer.status_code, "retry-after" in answer.headers) == (status, True)
 
 
+def test_serve_says_when_to_come_to_its_queue_again() -> None:
+    refusal = BackPressureError(num_queued_requests=9, max_queued_requests=9, retry_after_s=9.0)
+    with pytest.raises(OverloadedError) as told:
+        asyncio.run(client_that_raises(refusal).info())
+    assert error_response(told.value).headers["retry-after"] == "9"
+
+
 def test_a_model_that_has_left_gives_no_report_and_is_not_woken_for_one() -> None:
     async def results(**_: bool) -> Any:
         raise DeploymentUnavailableError(DeploymentID("base", "tts"))

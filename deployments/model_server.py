@@ -21,6 +21,7 @@ from models import (
     EngineInfo,
     EngineStatus,
     Finished,
+    MemoryReport,
     OutOfMemoryError,
     RequestTooLargeError,
     SpeechEngine,
@@ -41,6 +42,7 @@ class ModelReport:
 
     info: EngineInfo
     status: EngineStatus
+    memory: MemoryReport
     healthy: bool
     resident_bytes: int
     peak_bytes: int
@@ -72,7 +74,8 @@ class ModelServer:
         self._library = VoiceLibrary(config.voices_directory)
         self._engine = engine_factory(config, model)
         self._joining = Joining(lambda request: Reading(self._engine, request, config.max_passage_characters))
-        self._conditioner = Conditioner(self._engine.info.fingerprint, self._engine.encode_voice)
+        info = self._engine.info
+        self._conditioner = Conditioner(info.fingerprint, info.languages, self._engine.encode_voice)
         self._memory_limit = memory_budget.MemoryLimit(config.budget_bytes(model), self._engine.memory_report)
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
@@ -123,6 +126,7 @@ class ModelServer:
         return ModelReport(
             info=self._engine.info,
             status=self._engine.status(),
+            memory=self._engine.memory_report(),
             healthy=self._engine.healthy(),
             resident_bytes=memory_budget.resident_bytes(),
             peak_bytes=memory_budget.peak_bytes(),

@@ -110,7 +110,7 @@ async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
 
     Raises InvalidRequestError for what the model cannot do, and as `Speech` does.
     """
-    check_language(request, route.info)
+    check_language(request, route.info.languages)
     if (record := current_record.get()) is not None:
         record.engine_id = request.request_id
     speech = Speech(route, route.client.speak(request), request.timeout_s)

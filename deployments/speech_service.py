@@ -16,6 +16,7 @@ from deployments.validation import (
     KIND_OF_VOICE,
     OPENAI_FIELDS,
     check_language,
+    check_style,
     either,
     openai_utterance,
     renamed_fields,
@@ -25,6 +26,7 @@ from deployments.validation import (
 from deployments.voice_service import VoiceService
 from models import InvalidRequestError, SynthesisRequest
 from models.architecture import Kind
+from voices import Voice, VoiceNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,28 @@ class SpeechService:
         task: Kind | None = None,
         openai: bool = False,
     ) -> Voiced:
-        async with deadline.kept():
-            voice = await (self.voices.get_openai(name) if openai else self.voices.get(name))
+        voice = await self._find(request, deadline, name, named, openai)
+        check_style(voice, style)
         route = await self._reach(_same_task(task, KIND_OF_VOICE[voice.kind]), named, request, deadline)
         async with deadline.kept():
             request = await self.voices.condition(request, voice, route, style)
         return Voiced(request, route, voice.id, deadline)
+
+    async def _find(
+        self, request: SynthesisRequest, deadline: Deadline, name: str, named: ModelConfig | None, openai: bool
+    ) -> Voice:
+        """The voice of this name. A model is loaded for it only where the request names one that has speakers and whose
+        checkpoint was never downloaded: until then nobody knows them."""
+        find = self.voices.get_openai if openai else self.voices.get
+        try:
+            async with deadline.kept():
+                return await find(name)
+        except VoiceNotFoundError:
+            if named is None or named.kind != "custom_voice" or await self.router.names(named) is not None:
+                raise
+        await self._reach("custom_voice", named, request, deadline)
+        async with deadline.kept():
+            return await find(name)
 
     async def _with_clip(
         self, request: SynthesisRequest, deadline: Deadline, body: SpeechBody, named: ModelConfig | None, kind: Kind
@@ -122,11 +140,14 @@ class SpeechService:
         assert body.ref_audio is not None
         if body.ref_text is None and not body.x_vector_only_mode:
             raise InvalidRequestError("ref_text", "is missing: send the transcript, or set x_vector_only_mode")
+        self.router.choose(kind, named)
+        async with deadline.kept():
+            clip = await self.voices.read_clip("ref_audio", body.ref_audio)
+            audio = await self.voices.hear(clip, "ref_audio")
         route = await self._reach(kind, named, request, deadline)
         text = None if body.x_vector_only_mode else body.ref_text
         async with deadline.kept():
-            clip = await self.voices.read_clip("ref_audio", body.ref_audio)
-            prompt = await self.voices.clone_once(route.config, clip, text, "ref_audio")
+            prompt = await self.voices.clone_once(audio, text, route)
         return Voiced(replace(request, voice=prompt), route, None, deadline)
 
     def _deadline(self, request: SynthesisRequest) -> Deadline:
@@ -137,8 +158,11 @@ class SpeechService:
     ) -> Route:
         model = self.router.choose(kind, named)
         note_model(model.id)
+        names = await self.router.names(model)
+        if names is not None:
+            check_language(request, names.languages)
         route = await self.router.reach(model, deadline.left_s)
-        check_language(request, route.info)
+        check_language(request, route.info.languages)
         return route
 
     async def _deliver(self, voiced: Voiced, body: UtteranceBody, as_json: bool) -> Response:

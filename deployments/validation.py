@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,6 @@ from deployments.errors import DeadlinePassedError
 from deployments.schemas import SamplingBody, SpeechBody, UtteranceBody
 from models import (
     EngineClosedError,
-    EngineInfo,
     Finished,
     FinishReason,
     GenerationError,
@@ -22,6 +21,7 @@ from models import (
     RequestTooLargeError,
     Sampling,
     SynthesisRequest,
+    VoicePrompt,
 )
 from models.architecture import Kind
 from voices import Voice
@@ -86,10 +86,10 @@ def check_length(field: str, text: str, limit: int) -> None:
         raise InvalidRequestError(field, f"has {len(text)} characters, at most {limit} are allowed")
 
 
-def check_language(request: SynthesisRequest, info: EngineInfo) -> None:
-    """Raises InvalidRequestError for a language that the model does not speak."""
-    if request.language not in {"auto", *info.languages}:
-        known = ", ".join(sorted({"auto", *info.languages}))
+def check_language(request: SynthesisRequest, languages: Collection[str]) -> None:
+    """Raises InvalidRequestError for a language that is not among the model's."""
+    if request.language not in {"auto", *languages}:
+        known = ", ".join(sorted({"auto", *languages}))
         raise InvalidRequestError("language", f"{request.language!r} is not spoken by this model; it speaks {known}")
 
 
@@ -105,6 +105,7 @@ class Conditioner:
     """How cloned voices are prepared for one model: which weights hear them, and what hears them."""
 
     weights: str  # the same for the same weights and only for them
+    languages: Collection[str]  # that the model speaks
     encode: Encode
 
     def apply(self, request: SynthesisRequest, voice: Voice, style: str | None = None) -> SynthesisRequest:
@@ -112,13 +113,35 @@ class Conditioner:
 
         Raises InvalidRequestError for a style where a voice takes none, and as `Voice.prompt` does.
         """
-        if voice.kind == "cloned":
-            if style is not None:
-                raise InvalidRequestError("instructions", f"the cloned voice {voice.name!r} takes none")
-            return replace(request, voice=voice.prompt(self.weights, self.encode))
-        if voice.kind == "builtin":
-            return replace(request, speaker=voice.speaker, description=style)
-        return with_description(request, voice.description if style is None else f"{voice.description} {style}")
+        check_style(voice, style)
+        prompt = voice.prompt(self.weights, self.encode) if voice.kind == "cloned" else None
+        return spoken_by(request, voice, prompt, self.languages, style)
+
+
+def check_style(voice: Voice, style: str | None) -> None:
+    """Raises InvalidRequestError for a style where a voice takes none."""
+    if voice.kind == "cloned" and style is not None:
+        raise InvalidRequestError("instructions", f"the cloned voice {voice.name!r} takes none")
+
+
+def spoken_by(
+    request: SynthesisRequest,
+    voice: Voice,
+    prompt: VoicePrompt | None,
+    languages: Collection[str],
+    style: str | None = None,
+) -> SynthesisRequest:
+    """The request, spoken by `voice`, of which `prompt` is what the model needs where it is a cloned one.
+
+    A voice of one language speaks it where the request leaves that open and the model knows it.
+    """
+    if request.language == "auto" and len(voice.languages) == 1 and voice.languages[0] in languages:
+        request = replace(request, language=voice.languages[0])
+    if prompt is not None:
+        return replace(request, voice=prompt)
+    if voice.kind == "builtin":
+        return replace(request, speaker=voice.speaker, description=style)
+    return with_description(request, voice.description if style is None else f"{voice.description} {style}")
 
 
 async def decode_audio(field: str, text: str) -> bytes:

@@ -1,25 +1,28 @@
-"""The voice library as the ingress uses it: disk and audio work in threads, encoding in a Base model's replica."""
+"""The voice library as the ingress uses it: disk work in threads, clips decoded in a process of their own, encoding in
+a Base model's replica. No model is woken before everything that needs none was looked at."""
 
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
-from deployments.config import AppConfig, ModelConfig
-from deployments.errors import ModelUnavailableError
+from deployments.config import AppConfig
+from deployments.deadline import Deadline
 from deployments.fetch import Limits, fetch, is_url
+from deployments.places import Places
+from deployments.prompts import Prompts
 from deployments.router import Router
 from deployments.schemas import VoiceBody
 from deployments.speech import Route
-from deployments.validation import Conditioner, decode_audio, renamed_fields
+from deployments.validation import decode_audio, renamed_fields, spoken_by
 from models import InvalidRequestError, SynthesisRequest, VoicePrompt
-from models.types import Samples
-from voices import BrokenVoice, Encode, Voice, VoiceLibrary, VoiceNotFoundError, read_reference_audio
+from voices import BrokenVoice, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError
+from voices.clip_decoder import ClipDecoder
+from voices.reference_audio import SAMPLE_RATE
 
-ENCODE_TIMEOUT_S = 120.0
-ENCODING_THREADS = 4
-FETCHING_THREADS = 4
+CLIPS_WAITING = 32  # to be decoded, one after the other
+FETCHES = 4  # at once
+FETCHES_WAITING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +44,20 @@ class VoiceService:
         self._config = config
         self._router = router
         self._library = library
-        # Apart from the loop's own threads, which must stay free for short work while clips are waiting.
-        self._encoding = ThreadPoolExecutor(ENCODING_THREADS, "encoding")
-        self._fetching = ThreadPoolExecutor(FETCHING_THREADS, "fetching")
+        self._prompts = Prompts(router.clients)
+        self._decoder = ClipDecoder()
+        self._clips = Places("clips to be decoded", 1, CLIPS_WAITING)
+        self._fetches = Places("URLs to be fetched", FETCHES, FETCHES_WAITING)
+        # Apart from the loop's own threads, which must stay free for short work.
+        self._decoding = ThreadPoolExecutor(1, "decoding")
+        self._fetching = ThreadPoolExecutor(FETCHES, "fetching")
 
     async def get(self, name: str) -> Voice:
         """The voice of this name or id, built-in speakers included. Raises VoiceNotFoundError, VoiceBrokenError."""
         try:
             return await asyncio.to_thread(self._library.get, name)
         except VoiceNotFoundError:
-            speakers = await self._speakers(wake=True)
+            speakers = await self._speakers()
             if name.strip().lower() not in speakers:
                 raise
             return speakers[name.strip().lower()]
@@ -67,30 +74,29 @@ class VoiceService:
 
     async def list(self) -> list[VoiceBody]:
         """Every voice; broken ones last, with what is wrong as their description."""
-        found = await asyncio.to_thread(self._library.list)
-        broken = await asyncio.to_thread(self._library.broken)
-        speakers = await self._speakers(wake=False)
+        found = await asyncio.to_thread(self._library.listing)
+        speakers = await self._speakers()
         return [
-            *(describe_voice(voice) for voice in [*found, *speakers.values()]),
-            *(_describe_broken(voice) for voice in broken),
+            *(describe_voice(voice) for voice in [*found.voices, *speakers.values()]),
+            *(_describe_broken(voice) for voice in found.broken),
         ]
 
     async def clone(self, clip: Clip) -> Voice:
-        """Make a voice that stays. Raises as `VoiceLibrary.create_cloned`; then nothing has changed on disk."""
-        route = await self._router.reach(self._router.choose("base", None), ENCODE_TIMEOUT_S)
-        conditioner = self._conditioner(route)
+        """Make a voice that stays. Raises as `VoiceLibrary.create_cloned`, and DeadlinePassedError, OverloadedError,
+        ModelUnavailableError; then nothing has changed on disk, nor has it when whoever asked has left."""
+        deadline = Deadline(self._config.default_timeout_s)
         with renamed_fields(clip.field_names):
-            create = partial(
-                self._library.create_cloned,
-                clip.name,
-                clip.audio,
-                clip.text,
-                conditioner.encode,
-                conditioner.weights,
-                clip.description,
-                clip.languages,
-            )
-            return await asyncio.get_running_loop().run_in_executor(self._encoding, create)
+            model = self._router.choose("base", None)
+            async with deadline.kept():
+                new = await asyncio.to_thread(
+                    self._library.new_clone, clip.name, clip.text, clip.description, clip.languages
+                )
+                recording = await asyncio.to_thread(new.recorded, await self.hear(clip.audio, "reference_audio"))
+            route = await self._router.reach(model, deadline.left_s)
+            async with deadline.kept():
+                heard = ReferenceAudio(recording.samples, SAMPLE_RATE)
+                prompt = await self.clone_once(heard, new.text, route)
+        return await asyncio.to_thread(self._library.add, recording, route.info.fingerprint, prompt)
 
     async def read_clip(self, field_name: str, text: str) -> bytes:
         """A clip that comes as base64 or, where that is allowed, by URL. Raises InvalidRequestError."""
@@ -99,12 +105,25 @@ class VoiceService:
         if not self._config.fetch_urls:
             raise InvalidRequestError(field_name, "is a URL, which this server does not fetch: send base64")
         limits = Limits(self._config.max_body_bytes, self._config.fetch_timeout_s)
-        return await asyncio.get_running_loop().run_in_executor(self._fetching, fetch, field_name, text, limits)
 
-    async def clone_once(self, model: ModelConfig, clip: bytes, text: str | None, field_name: str) -> VoicePrompt:
-        """The prompt of a clip that is used for one request and not kept. Raises ReferenceAudioError."""
-        audio = await asyncio.to_thread(read_reference_audio, clip, field_name)
-        return await self._encode(model, audio.samples, audio.sample_rate, text)
+        async def fetched() -> bytes:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._fetching, fetch, field_name, text, limits)
+
+        return await self._fetches.run(fetched)
+
+    async def hear(self, clip: bytes, field_name: str) -> ReferenceAudio:
+        """A clip, decoded and checked. Raises ReferenceAudioError, OverloadedError."""
+
+        async def heard() -> ReferenceAudio:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._decoding, self._decoder.read, clip, field_name)
+
+        return await self._clips.run(heard)
+
+    async def clone_once(self, clip: ReferenceAudio, text: str | None, route: Route) -> VoicePrompt:
+        """What a Base model needs to speak like a clip. Raises OverloadedError, ModelUnavailableError."""
+        return await self._prompts.of_clip(clip.samples, clip.sample_rate, text, route)
 
     async def delete(self, name: str) -> str:
         """Remove a voice; returns its id. Raises VoiceNotFoundError, VoiceReadOnlyError, VoiceStorageError."""
@@ -114,38 +133,15 @@ class VoiceService:
         self, request: SynthesisRequest, voice: Voice, route: Route, style: str | None = None
     ) -> SynthesisRequest:
         """The request, spoken by `voice` with the model of `route`; slow when the voice is new to the model."""
-        apply = self._conditioner(route).apply
-        return await asyncio.get_running_loop().run_in_executor(self._encoding, apply, request, voice, style)
+        prompt = await self._prompts.of(voice, route) if voice.kind == "cloned" else None
+        return spoken_by(request, voice, prompt, route.info.languages, style)
 
-    def _conditioner(self, route: Route) -> Conditioner:
-        return Conditioner(route.info.fingerprint, self._encode_from_thread(route.config))
-
-    def _encode_from_thread(self, model: ModelConfig) -> Encode:
-        """For the library, which works in threads: the call goes back to the event loop and on to the replica."""
-        loop = asyncio.get_running_loop()
-
-        def encode(samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
-            return asyncio.run_coroutine_threadsafe(self._encode(model, samples, sample_rate, text), loop).result()
-
-        return encode
-
-    async def _encode(self, model: ModelConfig, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
-        try:
-            async with asyncio.timeout(ENCODE_TIMEOUT_S):
-                return await self._router.clients[model.id].encode_voice(samples, sample_rate, text)
-        except TimeoutError:
-            raise ModelUnavailableError(f"{model.id} did not encode the voice in {ENCODE_TIMEOUT_S:.0f} s") from None
-
-    async def _speakers(self, wake: bool) -> dict[str, Voice]:
-        """Built-in speakers by name. Only a model that was never loaded has to be woken for them, if it may be."""
+    async def _speakers(self) -> dict[str, Voice]:
+        """Built-in speakers by name, of models that need not be loaded."""
         speakers: dict[str, Voice] = {}
         for model in self._router.models:
-            if model.kind != "custom_voice":
-                continue
-            info = await self._router.known_info(model)
-            if info is None and wake:
-                info = (await self._router.reach(model, self._config.default_timeout_s)).info
-            speakers |= {speaker.lower(): Voice.builtin(speaker) for speaker in (info.speakers if info else ())}
+            if model.kind == "custom_voice" and (names := await self._router.names(model)) is not None:
+                speakers |= {speaker.lower(): Voice.builtin(speaker) for speaker in names.speakers}
         return speakers
 
 

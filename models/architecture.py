@@ -2,6 +2,7 @@
 the package's own defaults disagree with the published weights."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -108,7 +109,7 @@ class Architecture:
     @property
     def spoken_languages(self) -> tuple[str, ...]:
         """Languages a request may name (dialects are reached through their speakers)."""
-        return ("auto", *(name for name in self.languages if "dialect" not in name))
+        return spoken_languages(self.languages)
 
     @property
     def frame_rate(self) -> float:
@@ -157,7 +158,12 @@ def _codec(section: ConfigSection) -> CodecDecoderDimensions:
     )
 
 
-def _names(section: ConfigSection, key: str) -> dict[str, Any]:
+def spoken_languages(languages: Iterable[str]) -> tuple[str, ...]:
+    """Those a request may name (dialects are reached through their speakers)."""
+    return ("auto", *(name for name in languages if "dialect" not in name))
+
+
+def read_table(section: ConfigSection, key: str) -> dict[str, Any]:
     """A table by lower-case name; kinds of model that have no use for one leave it out."""
     table: dict[str, Any] = section.values.get(key) or {}
     return {name.lower(): value for name, value in table.items()}
@@ -203,9 +209,9 @@ def read_architecture(directory: Path) -> Architecture:
             eos=talker.get("codec_eos_token_id", int),
             **{name: talker.get(f"codec_{name}_id", int) for name in CodecTokens.__dataclass_fields__ if name != "eos"},
         ),
-        languages=_names(talker, "codec_language_id"),
-        speakers=_names(talker, "spk_id"),
-        dialects={name: dialect for name, dialect in _names(talker, "spk_is_dialect").items() if dialect},
+        languages=read_table(talker, "codec_language_id"),
+        speakers=read_table(talker, "spk_id"),
+        dialects={name: dialect for name, dialect in read_table(talker, "spk_is_dialect").items() if dialect},
         sample_rate=speech_tokenizer.get("output_sample_rate", int),
         samples_per_frame=speech_tokenizer.get("decode_upsample_rate", int),
         text_at_once=_mode(config, "non_streaming_mode", config.values["tts_model_type"] != "base"),

@@ -26,6 +26,15 @@ _WAYS_OUT = (
 )
 
 
+def cached_file(name: str, file: str) -> Path | None:
+    """A file of a checkpoint in the cache; None where it was not downloaded. Asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = name.partition("@")
+    found = try_to_load_from_cache(repository, file, revision=revision or None)
+    return Path(found) if isinstance(found, str) else None
+
+
 def download(name: str) -> Path:
     """The directory of a checkpoint such as "Qwen/Qwen3-TTS-12Hz-0.6B-Base" or "...@revision".
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from models.types import VoicePrompt
 from voices.durable import publish_directory, remove_directory, sweep
 from voices.errors import (
     VoiceBrokenError,
@@ -18,9 +19,10 @@ from voices.errors import (
     VoiceVersionError,
 )
 from voices.name import MAX_NAME_CHARACTERS, parse_name, voice_id
-from voices.reference_audio import SAMPLE_RATE, decode_flac, encode_flac, read_reference_audio
-from voices.text import parse_description, parse_languages, parse_transcript
-from voices.voice import Encode, Reference, Voice
+from voices.new_clone import NewClone, Recording
+from voices.reference_audio import SAMPLE_RATE, read_reference_audio
+from voices.text import parse_description, parse_languages
+from voices.voice import Encode, Voice
 from voices.voice_file import dump_voice, load_voice, now
 from voices.voice_folder import CONDITIONING_FOLDER, REFERENCE_FILE, VOICE_FILE, VoiceFolder, prompt_file_name
 
@@ -90,25 +92,33 @@ class VoiceLibrary:
         VoiceNameError, VoiceExistsError, ReferenceAudioError (naming `audio_field`), InvalidRequestError,
         VoiceStorageError and whatever `encode` raises; then nothing has changed on disk.
         """
-        parsed_name = self._free_name(name)
-        transcript = parse_transcript(text)
-        described = parse_description(description, required=False)
-        spoken = parse_languages(languages)
-        flac = encode_flac(read_reference_audio(audio_bytes, audio_field).samples)
-        samples = decode_flac(flac)  # what is kept is what every model hears, now and later
-        reference = Reference.of(flac, len(samples), transcript)
-        voice = Voice(voice_id(parsed_name), parsed_name, "cloned", described, spoken, now(), reference)
-        prompt = encode(samples, SAMPLE_RATE, transcript)
+        new = self.new_clone(name, text, description, languages)
+        recording = new.recorded(read_reference_audio(audio_bytes, audio_field))
+        return self.add(recording, model_size, encode(recording.samples, SAMPLE_RATE, new.text))
+
+    def new_clone(self, name: str, text: str | None, description: str = "", languages: Iterable[str] = ()) -> NewClone:
+        """What can be said of a voice to be before its clip is looked at. Raises as `create_cloned`."""
+        new = NewClone.parse(name, text, description, languages)
+        self._check_free(new.name)
+        return new
+
+    def add(self, recording: Recording, model_size: str, prompt: VoicePrompt) -> Voice:
+        """Keep a new voice, with what the model `model_size` made of its clip.
+
+        Raises VoiceExistsError and VoiceStorageError.
+        """
         prompt_file = f"{CONDITIONING_FOLDER}/{prompt_file_name(model_size)}"
-        conditioning = voice.dump_prompt(model_size, prompt)
-        return self._publish(voice, {VOICE_FILE: dump_voice(voice), REFERENCE_FILE: flac, prompt_file: conditioning})
+        conditioning = recording.voice.dump_prompt(model_size, prompt)
+        files = {VOICE_FILE: dump_voice(recording.voice), REFERENCE_FILE: recording.flac, prompt_file: conditioning}
+        return self._publish(recording.voice, files)
 
     def create_designed(self, name: str, description: str, languages: Iterable[str] = ()) -> Voice:
         """A voice that is its description, spoken by a VoiceDesign model.
 
         Raises VoiceNameError, VoiceExistsError, InvalidRequestError and VoiceStorageError.
         """
-        parsed_name = self._free_name(name)
+        parsed_name = parse_name(name)
+        self._check_free(parsed_name)
         described = parse_description(description, required=True)
         spoken = parse_languages(languages)
         voice = Voice(voice_id(parsed_name), parsed_name, "designed", described, spoken, now())
@@ -152,13 +162,11 @@ class VoiceLibrary:
         """Folders that hold no usable voice, with the reason."""
         return self.listing().broken
 
-    def _free_name(self, name: str) -> str:
-        """The parsed name, unless a voice has it: asked before anything costly is done."""
-        parsed = parse_name(name)
-        identity = voice_id(parsed)
+    def _check_free(self, name: str) -> None:
+        """Raises VoiceExistsError: asked before anything costly is done."""
+        identity = voice_id(name)
         if identity in self._presets or os.path.lexists(self._directory / identity):
-            raise _exists(parsed)
-        return parsed
+            raise _exists(name)
 
     def _publish(self, voice: Voice, files: Mapping[str, bytes]) -> Voice:
         """Write a new voice, in one piece. Of several processes that try at once, one gets through."""

@@ -36,7 +36,7 @@ def narrator_cloned() -> dict[str, bytes]:
     """The files of a cloned voice; its conditioning is made by the first model that speaks with it."""
     flac = encode_flac(read_reference_audio(speak(TRANSCRIPT)).samples)
     reference = Reference.of(flac, len(decode_flac(flac)), TRANSCRIPT)
-    voice = Voice("narrator_cloned", "narrator_cloned", "cloned", CLONED, ("english",), CREATED_AT, reference)
+    voice = Voice("narrator_cloned", "narrator_cloned", "cloned", CLONED, (), CREATED_AT, reference)
     return {VOICE_FILE: dump_voice(voice), REFERENCE_FILE: flac}
 
 

@@ -100,7 +100,7 @@ def _predictor(shape: SyntheticShape) -> Json:
     }
 
 
-def _speaker_tables(kind: Kind, codes: int) -> tuple[Json, Json, Json]:
+def speaker_tables(kind: Kind, codes: int) -> tuple[Json, Json, Json]:
     """Languages, speakers and the speakers' dialects: name -> codec token (or dialect)."""
     languages = {name: codes + place for name, place in _LANGUAGES.items()}
     if kind != "custom_voice":
@@ -112,7 +112,7 @@ def _speaker_tables(kind: Kind, codes: int) -> tuple[Json, Json, Json]:
 
 def _talker(shape: SyntheticShape, kind: Kind) -> Json:
     codes = shape.codec.codebook_size
-    languages, speakers, dialects = _speaker_tables(kind, codes)
+    languages, speakers, dialects = speaker_tables(kind, codes)
     return {
         **_stack(shape.talker),
         **{name: codes + place for name, place in _CONTROL.items()},

@@ -63,9 +63,9 @@ def test_what_clients_call_their_requests_is_nothing_to_the_engine(tmp_path: Pat
     app = App(make_config(tmp_path / "voices", max_passage_characters=24))
     texts = ("[frames 30] one two. [frames 60] three four.", "[frames 50] five six.")
     bodies = [{**SPOKEN, "text": text, "format": "pcm"} for text in texts]
-    with ThreadPoolExecutor(2) as pool:
+    with app.http as client, ThreadPoolExecutor(2) as pool:
         posts = [
-            pool.submit(app.http.post, SYNTHESIZE, json=body, headers={"x-request-id": each})
+            pool.submit(client.post, SYNTHESIZE, json=body, headers={"x-request-id": each})
             for body, each in zip(bodies, ids, strict=True)
         ]
     assert [len(post.result().content) for post in posts] == [90 * 3840, 50 * 3840]

@@ -5,13 +5,13 @@
 #define SPEECH_AMX
 #include "kernels_avx512.inc"
 
-namespace speech {
-constexpr Kernels kKernels = {SPEECH_KERNELS("amx_bf16")};
-const Kernels* const amx_bf16_kernels = &kKernels;
-}  // namespace speech
+const speech::Kernels* speech::amx_bf16_kernels() {
+    static const Kernels kernels = {SPEECH_KERNELS("amx_bf16")};
+    return &kernels;
+}
 
 #else  // the compiler does not know these instructions
 
-const speech::Kernels* const speech::amx_bf16_kernels = nullptr;
+const speech::Kernels* speech::amx_bf16_kernels() { return nullptr; }
 
 #endif

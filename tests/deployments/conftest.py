@@ -8,14 +8,16 @@ from models import MemoryReport
 from tests.deployments.helpers import App, make_config
 
 
-@pytest.fixture(autouse=True)
-def _unlimited_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="package")
+def _unlimited_memory() -> Iterator[None]:
     """A model server limits the memory of its process, which here is that of all tests."""
 
     def do_nothing(budget_bytes: int, report: MemoryReport) -> None:
         assert budget_bytes > report.weights
 
-    monkeypatch.setattr(memory_budget, "enforce", do_nothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory_budget, "enforce", do_nothing)
+        yield
 
 
 @pytest.fixture

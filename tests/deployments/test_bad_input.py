@@ -1,6 +1,7 @@
 """Every refusal: its status, the field it names, its form, its speed, and that nothing changed on disk."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,28 @@ REFUSALS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def _asked_by_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    made = App(make_config(tmp_path_factory.mktemp("refusals") / "voices"))
+    made.http.post(SYNTHESIZE, json=SPOKEN)  # afterwards the preset's conditioning is on disk
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def app(_asked_by_all: App) -> App:
+    """One for all tests of this file: the voices that one of them lets be made are gone before the next."""
+    for voice in _asked_by_all.http.get("/api/v1/tts/voices").json()["voices"]:
+        _asked_by_all.http.delete(f"/api/v1/tts/voices/{voice['id']}")  # which those that are shipped survive
+    return _asked_by_all
+
+
 @pytest.mark.parametrize(("path", "body", "status", "field"), REFUSALS)
 def test_it_is_refused_at_once_and_changes_nothing(
     app: App, path: str, body: Any, status: int, field: str | None
 ) -> None:
-    app.http.post(SYNTHESIZE, json=SPOKEN)  # afterwards the preset's conditioning is on disk
-    before = tree(app.config.voices_directory)
-    answer = refused_at_once(lambda: app.http.post(path, json=body))
+    before, asked = tree(app.config.voices_directory), spoken_by(app)
+    answer = refused_at_once(lambda: app.http.post(path, json=body), lambda: app.http.get("/livez"))
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {"error"}
     error = answer.json()["error"]
@@ -107,7 +123,7 @@ def test_it_is_refused_at_once_and_changes_nothing(
     assert error["param"] == field
     assert answer.headers["x-should-retry"] == "false"
     assert answer.headers["x-request-id"]
-    assert tree(app.config.voices_directory) == before
+    assert (tree(app.config.voices_directory), spoken_by(app)) == (before, asked)
     assert app.http.post(SYNTHESIZE, json=SPOKEN).status_code == 200
 
 
@@ -119,6 +135,11 @@ def test_both_faces_have_the_same_codes(app: App, name: str, clip: str, code: st
     native = app.http.post(CLONE, json={"voice_name": name, "reference_audio": clip})
     openai = app.http.post("/v1/audio/voices", json={"name": name, "wav_b64": clip})
     assert [answer.json()["error"]["code"] for answer in (native, openai)] == [code, code]
+
+
+def spoken_by(app: App) -> list[int]:
+    """How many requests each engine took."""
+    return [len(engine.requests) for engine in app.engines.values()]
 
 
 def test_a_refusal_lists_what_there_is(app: App) -> None:

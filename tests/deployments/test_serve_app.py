@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -28,15 +27,10 @@ from deployments.presence import PresenceWatch
 from models import GenerationError, InvalidRequestError, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine
 from tests.deployments.helpers import MODELS, make_config, refused_at_once
+from tests.sockets import free_port
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
 SPOKEN = {"text": "Hello.", "voice": "narrator_cloned", "format": "pcm"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def pcm(frames: int) -> bytes:
@@ -91,7 +85,7 @@ def test_bad_input_is_refused_within_100_ms(url: str) -> None:
     with httpx.Client(base_url=url) as client:
         for change in ({"text": "a" * 100_000}, {"voice": "nobody"}, {"colour": 1}, {"language": "klingon"}):
             body = {**SPOKEN, **change}
-            answer = refused_at_once(lambda body=body: client.post(SYNTHESIZE, json=body))
+            answer = refused_at_once(lambda body=body: client.post(SYNTHESIZE, json=body), lambda: client.get("/livez"))
             assert answer.status_code in (400, 404)
             assert set(answer.json()) == {"error"}
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.conftest import Server
-
-PATH = "/api/v1/tts/synthesize"
-TIMEOUT = 120.0
+from tests.e2e.server import Server
+from tests.e2e.speech import SYNTHESIZE
+from tests.waiting import TIMEOUT
 
 
 class Asked(threading.Thread):
@@ -16,7 +15,7 @@ class Asked(threading.Thread):
 
     def __init__(self, server: Server, body: dict[str, Any]) -> None:
         super().__init__(daemon=True)
-        self._url = server.url + PATH
+        self._server = server
         self._body = body
         self.begun = threading.Event()  # some of the answer is there
         self.heard = b""
@@ -26,7 +25,13 @@ class Asked(threading.Thread):
 
     def run(self) -> None:
         try:
-            with httpx.stream("POST", self._url, json=self._body, timeout=TIMEOUT) as answer:
+            with httpx.stream(
+                "POST",
+                self._server.url + SYNTHESIZE,
+                json=self._body,
+                headers=dict(self._server.headers),
+                timeout=TIMEOUT,
+            ) as answer:
                 for piece in answer.iter_raw():
                     self.heard += piece
                     self.begun.set()

@@ -8,7 +8,7 @@ import schemathesis
 from benchmarks.load_client import Outcome, send
 from benchmarks.load_plan import Ask, Target
 from tests.deployments.fuzzing import fuzz, list_operations
-from tests.e2e.conftest import Server
+from tests.e2e.server import Server
 
 TARGET = Target("base-small-bf16", "base")
 REQUESTS = 80  # more than its slots and its waiting room take

@@ -2,13 +2,18 @@
 
 import json
 import stat
+import sys
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
+import pytest
 
-from tests.e2e.conftest import Server
-from tests.e2e.sockets import listeners
+from tests.e2e.server import Server
+from tests.e2e.snippets import run_python, run_shell
+from tests.e2e.speech import SPOKEN, SYNTHESIZE
+from tests.sockets import listeners, peers
 
 
 def test_every_listening_socket_is_on_loopback(server: Server) -> None:
@@ -21,12 +26,20 @@ def test_every_listening_socket_is_on_loopback(server: Server) -> None:
 
 
 def test_there_is_no_dashboard_and_nothing_is_reported(server: Server) -> None:
-    processes = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
-    [raylet] = [process for process in processes if process.name() == "raylet"]
-    environment = raylet.environ()
-    assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert environment["RAY_AUTH_MODE"] == "token"
     assert 8265 not in {listener.port for listener in listeners(server.process.pid)}
+    assert [peer for peer in peers(server.process.pid) if not peer.is_loopback] == []
+    server.reports.setblocking(False)
+    with pytest.raises(BlockingIOError):  # nobody has come, though Ray was told to report each second
+        server.reports.accept()
+
+
+def test_who_has_no_token_runs_nothing_here(server: Server, tmp_path: Path) -> None:
+    program = "import ray; ray.init(address='auto', logging_level='ERROR'); print(ray.get(ray.put('inside')))"
+    assert run_python(program, server, tmp_path) == "inside\n"
+    for stranger in (f"export HOME={tmp_path}", f"export HOME={tmp_path} RAY_AUTH_MODE=disabled"):
+        commands = f"{server.exports}\n{stranger}\n{sys.executable} program.py >out 2>err && echo in || echo out"
+        assert run_shell(commands, server, tmp_path) == "out\n"
+        assert "authentication" in (tmp_path / "err").read_text().lower()
 
 
 def test_other_users_cannot_take_rays_token_or_sockets(server: Server) -> None:
@@ -49,12 +62,11 @@ def test_the_proxy_speaks_our_form_and_takes_no_orders(server: Server) -> None:
 
 
 def test_an_id_of_the_clients_leads_to_the_engines(server: Server) -> None:
-    body = {"text": "Hello.", "voice": "narrator_cloned", "seed": 1}
-    answer = httpx.post(f"{server.url}/api/v1/tts/synthesize", json=body, headers={"x-request-id": "e2e-1"}, timeout=60)
-    assert answer.headers["x-request-id"] == "e2e-1"
-    wanted = "e2e-1"
+    wanted = f"e2e-{uuid4().hex}"
+    answer = server.post(SYNTHESIZE, SPOKEN, **{"x-request-id": wanted})
+    assert answer.headers["x-request-id"] == wanted
     for process, message in (("ingress", "request ended"), (answer.headers["x-model"], "utterance ended")):
-        text = (server.voices.parent / "logs" / f"{process}.jsonl").read_text()
+        text = (server.directory / "logs" / f"{process}.jsonl").read_text()
         [line] = [line for line in map(json.loads, text.splitlines()) if line.get("request_id") == wanted]
         assert (line["message"], line["model"]) == (message, answer.headers["x-model"])
         assert line["outcome"] in ("eos", "length", "runaway")
@@ -62,5 +74,5 @@ def test_an_id_of_the_clients_leads_to_the_engines(server: Server) -> None:
 
 
 def test_metrics_are_served(server: Server) -> None:
-    text = httpx.get(f"{server.url}/metrics", timeout=60).text
+    text = server.get("/metrics").text
     assert 'qwen3_tts_model_state{model="base-small-bf16",state="ready"} 1.0' in text

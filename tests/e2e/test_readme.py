@@ -1,56 +1,42 @@
-"""README's commands and snippets, run as they stand."""
+"""The documents' commands and snippets, run as they stand."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deployments.helpers import make_clip
-from tests.e2e.conftest import ROOT, Server
-from tests.e2e.test_serve import samples_of
+from tests.e2e.server import Server
+from tests.e2e.snippets import blocks, run_python, run_shell
+from tests.e2e.speech import samples_of
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-TIMEOUT = 120.0
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-
-
-def _run(command: list[str], directory: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _shell(block: str, server: Server, directory: Path) -> str:
-    command = block.replace("http://127.0.0.1:8000", server.url).replace("curl ", "curl -sS --fail-with-body ")
-    return _run(["bash", "-ec", command], directory)
+README = "README.md"
+VOICES = "docs/VOICES.md"
 
 
 def test_curl_commands(server: Server, tmp_path: Path) -> None:
-    blocks = [block for block in _blocks("bash") if "curl" in block]
-    assert len(blocks) == 2
+    commands = [block for block in blocks(README, "bash") if "curl" in block]
+    assert len(commands) == 2
     (tmp_path / "anna.wav").write_bytes(make_clip())
-    for block in blocks:
-        _shell(block, server, tmp_path)
+    for command in commands:
+        run_shell(command, server, tmp_path)
     for name in ("cloned.wav", "designed.wav"):
         samples_of((tmp_path / name).read_bytes())
 
 
-@pytest.mark.parametrize("block", _blocks("python"), ids=lambda block: block.split("\n")[0])
-def test_python_snippets(block: str, server: Server, tmp_path: Path) -> None:
-    _run([sys.executable, "-c", block.replace("http://127.0.0.1:8000", server.url)], tmp_path)
-    if "stream_to_file" in block:
-        assert (tmp_path / "hello.wav").stat().st_size > 1920
+@pytest.mark.parametrize("program", blocks(README, "python"), ids=lambda program: program.split("\n")[0])
+def test_python_snippets(program: str, server: Server, tmp_path: Path) -> None:
+    run_python(program, server, tmp_path)
+    if "stream_to_file" in program:
+        samples_of((tmp_path / "hello.wav").read_bytes())
 
 
-def test_the_two_commands_are_there() -> None:
-    first = _blocks("bash")[0]
-    scripts = re.findall(r"^(scripts/\w+)", first, flags=re.MULTILINE)
-    assert scripts == ["scripts/serve", "scripts/test"]
-    assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
+def test_a_voice_is_cloned_and_listed_as_the_document_says(server: Server, tmp_path: Path) -> None:
+    [clone] = blocks(VOICES, "sh")
+    [program] = blocks(VOICES, "python")
+    (tmp_path / "clip.wav").write_bytes(make_clip())
+    run_shell(clone, server, tmp_path)
+    assert "anna" in [voice["id"] for voice in server.get("/api/v1/tts/voices").json()["voices"]]
+    assert re.search(
+        r"^old-sailor-\w{12} designed None An old man", run_python(program, server, tmp_path), re.MULTILINE
+    )

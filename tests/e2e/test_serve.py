@@ -3,16 +3,10 @@
 import base64
 import io
 import json
-import os
 import re
-import subprocess
-import sys
-import time
 import wave
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -20,55 +14,27 @@ import openai
 import pytest
 
 from tests.deployments.helpers import make_clip, refused_at_once, tree
-from tests.e2e.asked import Asked
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.server import Server
+from tests.e2e.snippets import run_python, run_shell
+from tests.e2e.speech import CLONE, DESIGN, DESIGNED, SPOKEN, SYNTHESIZE, samples_of
+from tests.waiting import TIMEOUT
 
-SYNTHESIZE = "/api/v1/tts/synthesize"
-DESIGN = "/api/v1/tts/design"
-SPOKEN: dict[str, Any] = {"text": "Hello, this is a test.", "voice": "narrator_cloned", "seed": 1}
-DESIGNED: dict[str, Any] = {"text": "Hello, this is a test.", "description": "A calm old sailor", "seed": 1}
 MODELS = ["base-small-bf16", "base-small-fp32", "voice-design-nf4", "voice-design-bf16"]
-TIMEOUT = 60.0
-
-
-def samples_of(content: bytes) -> np.ndarray:
-    """The samples of a valid 24 kHz mono WAV; audible and finite."""
-    with wave.open(io.BytesIO(content)) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    assert len(samples) >= 1920
-    assert np.abs(samples.astype(np.int32)).max() > 1000
-    return samples
-
-
-def post(server: Server, path: str, body: dict[str, Any], **options: Any) -> httpx.Response:
-    return httpx.post(server.url + path, json=body, timeout=TIMEOUT, **options)
-
-
-def status(server: Server) -> list[dict[str, Any]]:
-    return httpx.get(f"{server.url}/api/v1/status", timeout=TIMEOUT).json()["models"]
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def test_what_the_launcher_says_to_type_works(server: Server, tmp_path: Path) -> None:
     said = "".join(server.output)
     assert "24 MB" in said
     commands = re.findall(r"^  (curl (?:.*\\\n)*.*)$", said, flags=re.MULTILINE)
-    assert len(commands) == 3
-    for command in commands:
-        subprocess.run(["bash", "-ec", command], cwd=tmp_path, check=True, capture_output=True, timeout=TIMEOUT)
+    heard = [run_shell(command, server, tmp_path) for command in commands]
+    assert [bool(text) for text in heard] == [False, False, True]
+    assert [model["id"] for model in json.loads(heard[2])["models"]] == MODELS
     samples_of((tmp_path / "cloned.wav").read_bytes())
     samples_of((tmp_path / "designed.wav").read_bytes())
 
 
 def test_status_lists_the_four_models_within_their_budgets(server: Server) -> None:
-    models = {model["id"]: model for model in status(server)}
+    models = {model["id"]: model for model in server.status()}
     assert list(models) == MODELS
     for model in models.values():
         assert (model["state"], model["weights"]) == ("ready", "embedded")
@@ -80,24 +46,24 @@ def test_status_lists_the_four_models_within_their_budgets(server: Server) -> No
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_model_speaks(server: Server, model: str, stream: bool) -> None:
     path, body = (SYNTHESIZE, SPOKEN) if model.startswith("base") else (DESIGN, DESIGNED)
-    answer = post(server, path, {**body, "model": model, "stream": stream, "format": "pcm"})
+    answer = server.post(path, {**body, "model": model, "stream": stream, "format": "pcm"})
     assert (answer.status_code, answer.headers["x-model"]) == (200, model)
-    whole = post(server, path, {**body, "model": model})
+    whole = server.post(path, {**body, "model": model})
     np.testing.assert_array_equal(np.frombuffer(answer.content, "<i2"), samples_of(whole.content))
 
 
 def test_speech_alone_and_in_company_is_the_same(server: Server) -> None:
-    alone = post(server, SYNTHESIZE, SPOKEN).content
+    alone = server.post(SYNTHESIZE, SPOKEN).content
     bodies = [{**SPOKEN, "text": f"Sentence number {index}.", "seed": index} for index in range(5)] + [SPOKEN] * 3
     with ThreadPoolExecutor(len(bodies)) as pool:
-        waiting = [pool.submit(post, server, SYNTHESIZE, body) for body in bodies]
+        waiting = [pool.submit(server.post, SYNTHESIZE, body) for body in bodies]
         answers = [request.result() for request in waiting]
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content for answer in answers[5:]} == {alone}
 
 
 def test_json_holds_the_audio(server: Server) -> None:
-    answer = post(server, SYNTHESIZE, SPOKEN, headers={"Accept": "application/json"}).json()
+    answer = server.post(SYNTHESIZE, SPOKEN, Accept="application/json").json()
     samples = samples_of(base64.b64decode(answer["audio"]))
     assert answer["duration_s"] == pytest.approx(len(samples) / 24_000, abs=0.001)
 
@@ -105,16 +71,16 @@ def test_json_holds_the_audio(server: Server) -> None:
 def test_a_cloned_voice_lives_until_it_is_deleted(server: Server) -> None:
     form = {"voice_name": "Bertha", "reference_text": "A tone."}
     clip = {"reference_audio": ("clip.flac", make_clip(audio_format="FLAC"))}
-    made = httpx.post(f"{server.url}/api/v1/tts/clone", data=form, files=clip, timeout=TIMEOUT)
+    made = httpx.post(server.url + CLONE, data=form, files=clip, timeout=TIMEOUT)
     assert (made.status_code, made.json()["mode"]) == (201, "icl")
-    samples_of(post(server, SYNTHESIZE, {**SPOKEN, "voice": "bertha"}).content)
+    samples_of(server.post(SYNTHESIZE, {**SPOKEN, "voice": "bertha"}).content)
     assert httpx.delete(f"{server.url}/api/v1/tts/voices/bertha").status_code == 200
-    assert post(server, SYNTHESIZE, {**SPOKEN, "voice": "bertha"}).status_code == 404
+    assert server.post(SYNTHESIZE, {**SPOKEN, "voice": "bertha"}).status_code == 404
 
 
 def test_bad_input_is_refused_at_once_and_the_server_goes_on_speaking(server: Server) -> None:
     lying = base64.b64encode(make_clip()[:20_000]).decode()
-    post(server, SYNTHESIZE, SPOKEN)
+    server.post(SYNTHESIZE, SPOKEN)
     before = tree(server.voices)
     refusals = [
         (SYNTHESIZE, {**SPOKEN, "text": ""}, 400, "text"),
@@ -126,23 +92,17 @@ def test_bad_input_is_refused_at_once_and_the_server_goes_on_speaking(server: Se
         (SYNTHESIZE, {**SPOKEN, "model": "voice-design-nf4"}, 400, "model"),
         (SYNTHESIZE, {**SPOKEN, "format": "midi"}, 400, "format"),
         (SYNTHESIZE, {**SPOKEN, "colour": "red"}, 400, "colour"),
-        ("/api/v1/tts/clone", {"voice_name": "x", "reference_audio": "%%%"}, 400, "reference_audio"),
-        ("/api/v1/tts/clone", {"voice_name": "x", "reference_audio": lying}, 400, "reference_audio"),
+        (CLONE, {"voice_name": "x", "reference_audio": "%%%"}, 400, "reference_audio"),
+        (CLONE, {"voice_name": "x", "reference_audio": lying}, 400, "reference_audio"),
     ]
     with httpx.Client(base_url=server.url) as client:  # making a client takes tens of milliseconds by itself
         for path, body, code, field in refusals:
-            answer = refused_at_once(lambda path=path, body=body: client.post(path, json=body))
+            answer = refused_at_once(
+                lambda path=path, body=body: client.post(path, json=body), lambda: client.get("/livez")
+            )
             assert (answer.status_code, answer.json()["error"]["param"]) == (code, field)
     assert tree(server.voices) == before
-    samples_of(post(server, SYNTHESIZE, SPOKEN).content)
-
-
-def test_a_client_that_goes_away_frees_its_slot(server: Server) -> None:
-    body = {**SPOKEN, "text": "A long text, a very long text. " * 60, "stream": True}
-    with httpx.stream("POST", server.url + SYNTHESIZE, json=body, timeout=TIMEOUT) as answer:
-        pieces = answer.iter_raw()
-        next(pieces)
-    until(lambda: not any(model["slots_used"] for model in status(server)))
+    samples_of(server.post(SYNTHESIZE, SPOKEN).content)
 
 
 def test_the_openai_client_speaks_unmodified(server: Server, tmp_path: Path) -> None:
@@ -182,24 +142,9 @@ print(json.dumps({"dtype": str(samples.dtype), "samples": len(samples), "pieces"
 """
 
 
-@pytest.mark.usefixtures("server")
-def test_deployment_handles_speak_from_another_process() -> None:
-    program = subprocess.run(
-        [sys.executable, "-c", HANDLE_PROGRAM], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True,
-        timeout=TIMEOUT, check=True,
-    )  # fmt: skip
-    said = json.loads(program.stdout.strip().rpartition("\n")[2])
+def test_deployment_handles_speak_from_another_process(server: Server, tmp_path: Path) -> None:
+    said = json.loads(run_python(HANDLE_PROGRAM, server, tmp_path).strip().rpartition("\n")[2])
     assert said["dtype"] == "float32"
     assert said["samples"] >= 1920
     assert len(said["pieces"]) > 1
     assert max(said["pieces"]) <= 0.5 * 24_000
-
-
-def test_ctrl_c_finishes_what_runs_and_exits_0(server: Server) -> None:
-    """Last in the file: afterwards there is no server."""
-    body = {**SPOKEN, "text": "A long text, a very long text. " * 120}
-    whole, stream = Asked(server, body), Asked(server, {**body, "stream": True})
-    assert stream.begun.wait(TIMEOUT)  # the other one is at work beside it
-    assert server.stop() == 0
-    assert (whole.status(), stream.status()) == (200, 200)
-    samples_of(whole.heard)

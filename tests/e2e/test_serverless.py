@@ -1,79 +1,68 @@
-"""The shipped configuration on a machine that has room for one of its two models at a time."""
+"""The shipped configuration, and a model with built-in speakers, on a machine that has room for one model at a time."""
 
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
 
-from deployments.config import EMBEDDED_BUDGET_MB, MIB
-from deployments.launch import RAY_BYTES
-from tests.e2e.asked import TIMEOUT, Asked
-from tests.e2e.conftest import Server, running_server, start_server
+from benchmarks.processes import process_tree
+from tests.e2e.asked import Asked
+from tests.e2e.server import Server, start_server
+from tests.e2e.speech import DESIGN, DESIGNED, SPOKEN, SYNTHESIZE, long_text, samples_of
+from tests.waiting import TIMEOUT, until
 
-BASE, DESIGN = "base-small-nf4", "voice-design-nf4"
-TEXT = "Hello, this is a test."
-LONG = "A long text, a very long text. " * 60
-SPEECH = {"text": LONG, "voice": "narrator_cloned", "seed": 1, "format": "pcm"}
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    room = RAY_BYTES // MIB + EMBEDDED_BUDGET_MB + EMBEDDED_BUDGET_MB // 2
-    with running_server(tmp_path_factory.mktemp("small"), "serve_config.yaml", memory_mb=room) as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _this_ray() -> None:
-    """No program here looks for Ray; the other files' server is not needed."""
+BASE, DESIGNER, CUSTOM = "base-small-nf4", "voice-design-nf4", "custom-small-nf4"
+LONG = long_text(60)
+SPEECH = {**SPOKEN, "text": LONG, "format": "pcm"}
 
 
 def states(server: Server) -> dict[str, str]:
-    return {
-        model["id"]: model["state"] for model in httpx.get(f"{server.url}/api/v1/status", timeout=10).json()["models"]
-    }
+    return {model["id"]: model["state"] for model in server.status()}
 
 
-def clone(server: Server, text: str = TEXT, **fields: Any) -> httpx.Response:
-    body = {"text": text, "voice": "narrator_cloned", "seed": 1, **fields}
-    return httpx.post(f"{server.url}/api/v1/tts/synthesize", json=body, timeout=TIMEOUT)
+def only(model_id: str) -> dict[str, str]:
+    """States where one model is loaded."""
+    return {model: "ready" if model == model_id else "cold" for model in (BASE, DESIGNER, CUSTOM)}
 
 
-def design(server: Server) -> httpx.Response:
-    body = {"text": TEXT, "description": "A calm old sailor", "seed": 1}
-    return httpx.post(f"{server.url}/api/v1/tts/design", json=body, timeout=TIMEOUT)
+def clone(server: Server, **fields: object) -> httpx.Response:
+    return server.post(SYNTHESIZE, {**SPOKEN, **fields})
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
+def design(server: Server, **fields: object) -> httpx.Response:
+    return server.post(DESIGN, {**DESIGNED, **fields})
 
 
-def processes(name: str) -> list[int]:
+def processes(server: Server, model_id: str) -> list[int]:
     """Replicas call themselves by their deployment."""
-    titles = ((path.parent.name, path.read_bytes()) for path in Path("/proc").glob("[0-9]*/cmdline"))
-    return [int(pid) for pid, title in titles if b"ServeReplica:tts:" + name.encode() in title]
+    return [
+        pid for pid, name in process_tree(server.process.pid).items() if name.endswith(f"ServeReplica:tts:{model_id}")
+    ]
 
 
-def test_nothing_is_loaded_and_asking_does_not_change_that(small: Server) -> None:
+def a_cold_one(server: Server) -> Callable[..., httpx.Response]:
+    """A way to ask a model that is not loaded."""
+    return clone if states(server)[BASE] == "cold" else design
+
+
+def test_asking_how_it_is_loads_nothing(small: Server) -> None:
+    before = states(small)
+    assert "cold" in before.values()
     for _ in range(3):
-        assert states(small) == {BASE: "cold", DESIGN: "cold"}
-        assert httpx.get(f"{small.url}/readyz").status_code == 200
-        assert httpx.get(f"{small.url}/api/v1/tts/voices").status_code == 200
+        assert states(small) == before
+        assert small.get("/readyz").status_code == 200
+        assert small.get("/api/v1/tts/voices").status_code == 200
         time.sleep(1.5)
-    assert states(small) == {BASE: "cold", DESIGN: "cold"}
+    assert states(small) == before
 
 
 def test_a_deadline_too_short_for_a_cold_model_is_told_with_when_to_come_back(small: Server) -> None:
-    answer = clone(small, timeout_s=0.05)
+    answer = a_cold_one(small)(small, timeout_s=0.05)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_unavailable")
     assert int(answer.headers["retry-after"]) > 0
 
@@ -81,50 +70,57 @@ def test_a_deadline_too_short_for_a_cold_model_is_told_with_when_to_come_back(sm
 def test_design_follows_clone_follows_design(small: Server) -> None:
     first = clone(small)
     assert first.status_code == 200
-    assert states(small) == {BASE: "ready", DESIGN: "cold"}
-    until(lambda: len(processes(BASE)) == 1)  # the one that the hurried request before ordered may still be leaving
-    [process] = processes(BASE)
+    until(lambda: states(small) == only(BASE))
+    until(lambda: len(processes(small, BASE)) == 1)  # one that a hurried request ordered may still be leaving
+    [process] = processes(small, BASE)
     assert design(small).status_code == 200
-    until(lambda: states(small) == {BASE: "cold", DESIGN: "ready"})  # what the controller said is used for a moment
+    until(lambda: states(small) == only(DESIGNER))  # what the controller said is used for a moment
     until(lambda: not Path(f"/proc/{process}").exists())  # its memory is the system's again
     again = clone(small)
     assert (again.status_code, again.content) == (200, first.content)
-    until(lambda: states(small) == {BASE: "ready", DESIGN: "cold"})
+    until(lambda: states(small) == only(BASE))
+
+
+def test_a_built_in_speaker_is_heard(small: Server) -> None:
+    spoken = clone(small, voice="vivian")
+    assert (spoken.status_code, spoken.headers["x-model"]) == (200, CUSTOM)
+    samples_of(spoken.content)
+    until(lambda: states(small) == only(CUSTOM))
 
 
 def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None:
     """What runs, streams and comes while models are replaced is answered in full."""
-    expected = clone(small, LONG, format="pcm")
+    expected = clone(small, **SPEECH)
     whole, stream = Asked(small, SPEECH), Asked(small, {**SPEECH, "stream": True})
     assert stream.begun.wait(TIMEOUT)
-    document = yaml.safe_load(small.config.read_text())
+    before = small.config.read_text()
+    document = yaml.safe_load(before)
     document["applications"][0]["args"]["max_text_characters"] = 3000
     document["applications"][0]["args"]["models"][0]["slots"] = 3
-    small.config.write_text(yaml.safe_dump(document))
-    os.kill(small.process.pid, signal.SIGUSR1)
-    until(lambda: clone(small, "a" * 3500).status_code == 400, TIMEOUT)
-    assert clone(small).status_code == 200
-    assert (whole.status(), stream.status()) == (200, 200)
-    assert whole.heard == stream.heard == expected.content
+    try:
+        reload(small, yaml.safe_dump(document))
+        until(lambda: clone(small, text="a" * 3500).status_code == 400)
+        assert clone(small).status_code == 200
+        assert (whole.status(), stream.status()) == (200, 200)
+        assert whole.heard == stream.heard == expected.content
+    finally:
+        reload(small, before)
+        until(lambda: design(small, text="a" * 3500, timeout_s=0.01).status_code != 400)
 
 
-def test_sigterm_finishes_a_stream_and_exits_0(small: Server) -> None:
-    expected = clone(small, LONG, format="pcm").content
-    stream = Asked(small, {**SPEECH, "stream": True})
-    assert stream.begun.wait(TIMEOUT)
-    assert small.stop() == 0
-    assert stream.status() == 200
-    assert stream.heard == expected
+def reload(server: Server, config: str) -> None:
+    server.config.write_text(config)
+    os.kill(server.process.pid, signal.SIGUSR1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_everything_starts_ends_it(number: signal.Signals, tmp_path: Path) -> None:
-    starting = start_server(tmp_path)
+def test_a_signal_while_everything_starts_ends_it(number: signal.Signals, checkout: Path, tmp_path: Path) -> None:
+    starting = start_server(checkout, tmp_path, "serve_config.large.yaml")
     assert starting.process.stdout is not None
     try:
         assert "starting" in starting.process.stdout.readline()
         time.sleep(2)
-        os.killpg(starting.process.pid, number)
+        starting.send_signal(number)
         assert starting.process.wait(90) == 0  # it finishes starting first, and may take the time to drain
     finally:
         starting.stop()

@@ -82,7 +82,7 @@ def _at_rest(server: Server) -> Server:
 def end(server: Server, number: signal.Signals) -> None:
     """By a signal that comes while a whole file and a stream are on their way: it finishes both and exits with 0."""
     until(server.is_at_rest)
-    body = {**SPOKEN, "text": long_text(80), "format": "pcm"}
+    body = {**SPOKEN, "text": long_text(40), "format": "pcm"}
     whole, stream = Asked(server, body), Asked(server, {**body, "stream": True})
     assert stream.begun.wait(TIMEOUT)
     assert whole.is_alive()

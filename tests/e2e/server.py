@@ -24,7 +24,7 @@ from tests.waiting import TIMEOUT
 ROOT = Path(__file__).parents[2]
 START_S = 180.0
 STOP_S = 90.0
-PARTS = ("deployments", "models", "pyproject.toml", "scripts", "setup.py", "tests", "voices")
+PARTS = ("benchmarks", "deployments", "models", "pyproject.toml", "scripts", "setup.py", "tests", "voices")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from tests.e2e.speech import DESIGN, DESIGNED, SPOKEN, SYNTHESIZE, long_text, sa
 from tests.waiting import TIMEOUT, until
 
 BASE, DESIGNER, CUSTOM = "base-small-nf4", "voice-design-nf4", "custom-small-nf4"
-LONG = long_text(60)
+LONG = long_text(30)
 SPEECH = {**SPOKEN, "text": LONG, "format": "pcm"}
 
 

@@ -56,7 +56,12 @@ async def design(body: DesignBody, request: Request, services: InjectedServices)
     return await services.speech.design(body, _wants_json(request, body.format))
 
 
-@router.post("/tts/clone", status_code=201, openapi_extra=body_description(CloneBody, CLONE_FORM))
+@router.post(
+    "/tts/clone",
+    status_code=201,
+    responses={429: OVERLOADED},
+    openapi_extra=body_description(CloneBody, CLONE_FORM),
+)
 async def clone(request: Request, services: InjectedServices) -> VoiceBody:
     """Make a voice from a clip."""
     return describe_voice(await services.voices.clone(await read_clone(request)))

@@ -66,7 +66,12 @@ async def voices(services: InjectedServices, legacy: bool = False) -> VoicesBody
     return VoiceNamesBody(voices=[voice.name for voice in found]) if legacy else VoicesBody(voices=found)
 
 
-@router.post("/audio/voices", status_code=201, openapi_extra=body_description(VoiceUploadBody, VOICE_FORM))
+@router.post(
+    "/audio/voices",
+    status_code=201,
+    responses={429: OVERLOADED},
+    openapi_extra=body_description(VoiceUploadBody, VOICE_FORM),
+)
 async def create_voice(request: Request, services: InjectedServices) -> VoiceBody:
     """Make a voice from a clip."""
     return describe_voice(await services.voices.clone(await read_openai_voice(request)))

@@ -113,7 +113,8 @@ class SpeechEngine(Protocol):
         ...
 
     def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
-        """What a Base model needs to speak like `samples`; `text` None gives an x-vector clone."""
+        """What a Base model needs to speak like `samples`; `text` None gives an x-vector clone. Unless they end in
+        half a second of silence, as much is appended."""
         ...
 
     def status(self) -> EngineStatus: ...

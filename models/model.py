@@ -69,7 +69,7 @@ class Model:
             raise InvalidRequestError("model", f"a {self.architecture.kind} model cannot clone voices")
         with self._encoding:
             try:
-                return VoiceEncoder(self._checkpoint).encode(samples, sample_rate, text)
+                return VoiceEncoder(self._checkpoint).make_voice(samples, sample_rate, text)
             finally:  # the encoders are 200 MiB of mapped weights, and rarely needed
                 for file in (self._checkpoint.model, self._checkpoint.speech_tokenizer):
                     file.release()

@@ -14,6 +14,7 @@ from models.checkpoint import Checkpoint
 from models.codec_encoder import CodecEncoder
 from models.encoder_architecture import read_codec_encoder, read_speaker_encoder
 from models.errors import InvalidRequestError
+from models.reference_clip import end_in_silence
 from models.speaker_encoder import SpeakerEncoder
 from models.types import Codes, Samples, VoicePrompt
 
@@ -56,6 +57,11 @@ class VoiceEncoder:
         self._codec = read_codec_encoder(checkpoint.path)
         self._speaker_encoder = SpeakerEncoder(self._speaker, checkpoint.model.tensor)
         self._codec_encoder = CodecEncoder(self._codec, checkpoint.speech_tokenizer.tensor)
+
+    def make_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
+        """As `encode`, of a clip that is made to end in silence. Raises InvalidRequestError."""
+        _check(samples, sample_rate, text)
+        return self.encode(end_in_silence(samples.astype(np.float32), sample_rate), sample_rate, text)
 
     def encode(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt:
         """Mono samples [samples] of any rate, and their transcript; without one, or where the

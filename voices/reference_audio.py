@@ -6,10 +6,10 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
+from models.reference_clip import SILENCE_LEVEL, end_in_silence, window_levels
 from models.types import Samples
 from voices.errors import ReferenceAudioError
 from voices.wav_header import wav_header_lie
@@ -20,12 +20,8 @@ MAX_SECONDS = 30.0
 MIN_SOURCE_RATE = 4_000
 MAX_SOURCE_RATE = 384_000
 MAX_SOURCE_CHANNELS = 32
-TRAILING_SILENCE_SECONDS = 0.5
-SILENCE_LEVEL = 10 ** (-50 / 20)  # RMS of a window, full scale is 1
-SILENCE_RELATIVE_LEVEL = 10 ** (-40 / 20)  # against the loudest window: the hiss of a room is silence too
 FULL_SCALE = 0.999
 MAX_CLIPPED_SHARE = 0.005  # speech driven 3 dB over full scale reaches 0.002, 6 dB over 0.01
-WINDOW = SAMPLE_RATE // 50
 BLOCK_VALUES = 1 << 20  # frames times channels decoded at once, whatever the header declares
 DECLARED_SLACK_SECONDS = 0.1
 
@@ -65,7 +61,7 @@ def read_reference_audio(audio_bytes: bytes, field: str = "reference_audio") -> 
         _check_audible(samples)
     except _RefusalError as refusal:
         raise ReferenceAudioError(field, str(refusal)) from refusal
-    return ReferenceAudio(_end_in_silence(samples), SAMPLE_RATE)
+    return ReferenceAudio(end_in_silence(samples, SAMPLE_RATE), SAMPLE_RATE)
 
 
 class _RefusalError(ValueError):
@@ -138,28 +134,12 @@ def _resample(mono: Samples, rate: int) -> Samples:
     return (samples / max(1.0, float(np.abs(samples).max()))).astype(np.float32)
 
 
-def _window_levels(samples: Samples) -> npt.NDArray[np.float32]:
-    """RMS of each 20 ms, counted from the end: [windows]."""
-    windows = samples[len(samples) % WINDOW :].reshape(-1, WINDOW)
-    return np.sqrt(np.mean(np.square(windows), axis=1))
-
-
 def _check_audible(samples: Samples) -> None:
-    loudest = float(_window_levels(samples - samples.mean()).max())
+    loudest = float(window_levels(samples, SAMPLE_RATE).max())
     if loudest < SILENCE_LEVEL:
         raise _RefusalError(
             f"silent: its loudest 20 ms are {20 * np.log10(max(loudest, 1e-10)):.0f} dB below full scale"
         )
-
-
-def _end_in_silence(samples: Samples) -> Samples:
-    """Half a second of silence after a clip that has none at its end: without it the clone echoes the clip's tail."""
-    count = int(TRAILING_SILENCE_SECONDS * SAMPLE_RATE)
-    levels = _window_levels(samples - samples.mean())
-    threshold = max(SILENCE_LEVEL, SILENCE_RELATIVE_LEVEL * float(levels.max()))
-    if levels[-(count // WINDOW) :].max() < threshold:
-        return samples
-    return np.concatenate([samples, np.zeros(count, np.float32)])
 
 
 def encode_flac(samples: Samples) -> bytes:

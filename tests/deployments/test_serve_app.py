@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import ray
 from ray import serve
@@ -26,7 +27,7 @@ from deployments.own_ray import SETTINGS
 from deployments.presence import PresenceWatch
 from models import GenerationError, InvalidRequestError, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine
-from tests.deployments.helpers import MODELS, make_config, refused_at_once
+from tests.deployments.helpers import MODELS, make_clip, make_config, refused_at_once
 from tests.sockets import free_port
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
@@ -99,6 +100,31 @@ def test_an_error_outside_the_tree_stays_opaque(url: str) -> None:
     answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "text": "[crash]"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
+
+
+def decoders() -> set[int]:
+    """Processes that decode clips."""
+    found: set[int] = set()
+    for process in psutil.process_iter(["cmdline"]):
+        if "voices.decoder_process" in (process.info["cmdline"] or ()):
+            found.add(process.pid)
+    return found
+
+
+def test_clips_are_decoded_beside_the_ingress(url: str) -> None:
+    """One that takes the decoder with it, too: here somebody kills it, which a clip could make it do itself."""
+    before = decoders()
+    for name in ("anna", "berta"):
+        form = {"voice_name": name}
+        made = httpx.post(f"{url}/api/v1/tts/clone", data=form, files={"reference_audio": make_clip()}, timeout=30)
+        assert made.status_code == 201, made.text
+        answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "voice": name})
+        assert (answer.status_code, answer.content) == (200, pcm(DEFAULT_FRAMES))
+        [decoder] = decoders() - before
+        parent = psutil.Process(decoder).parent()
+        assert parent is not None
+        assert "ServeReplica" in "".join(parent.cmdline())
+        psutil.Process(decoder).kill()
 
 
 def test_a_stream_arrives_while_it_is_made(url: str) -> None:

@@ -14,7 +14,10 @@ import torch
 
 from models.architecture import Kind
 from models.checkpoint import open_checkpoint
+from models.engine_options import EngineOptions
 from models.errors import CheckpointError, InvalidRequestError
+from models.model import Model
+from models.reference_clip import end_in_silence
 from models.types import Samples
 from models.upstream import import_upstream
 from models.voice_encoder import VoiceEncoder
@@ -147,3 +150,33 @@ def test_cloning_imports_nothing_of_upstream(directory: Path) -> None:
     command = [sys.executable, "-c", code, str(directory)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert not {"transformers", "qwen_tts", "librosa", "bitsandbytes"} & set(result.stdout.split())
+
+
+@pytest.mark.parametrize("sample_rate", [24000, 16000, 44100])
+@pytest.mark.parametrize("text", ["some words", None])
+def test_a_voice_is_made_of_a_clip_that_ends_in_silence(
+    directory: Path, encoder: VoiceEncoder, sample_rate: int, text: str | None
+) -> None:
+    """An engine does it, and not twice where it has been done."""
+    samples = voice(2.0, sample_rate)
+    ended = np.concatenate([samples, np.zeros(sample_rate // 2, np.float32)])
+    expected = encoder.encode(ended, sample_rate, text)
+    model = Model.load(directory, "fp32", EngineOptions(slots=1))
+    for clip in (samples, ended):
+        prompt = model.encode_voice(clip, sample_rate, text)
+        assert np.array_equal(prompt.speaker_embedding, expected.speaker_embedding)
+        assert (prompt.reference_codes is None) == (expected.reference_codes is None) == (text is None)
+        if prompt.reference_codes is not None and expected.reference_codes is not None:
+            assert np.array_equal(prompt.reference_codes, expected.reference_codes)
+    for bad in (samples[:10], np.zeros((2, sample_rate), np.float32), np.full(sample_rate, np.nan, np.float32)):
+        with pytest.raises(InvalidRequestError, match="samples"):
+            model.encode_voice(bad, sample_rate, text)
+
+
+def test_silence_is_what_the_clips_own_loudness_says() -> None:
+    hum = np.sin(np.arange(48_000) * 2 * np.pi * 220 / 24_000).astype(np.float32)
+    hiss = (0.005 * np.random.default_rng(1).standard_normal(12_000)).astype(np.float32)
+    assert len(end_in_silence(np.concatenate([0.9 * hum, hiss]), 24_000)) == 60_000
+    assert len(end_in_silence(np.concatenate([0.1 * hum, hiss]), 24_000)) == 72_000
+    assert len(end_in_silence(np.concatenate([0.9 * hum, hiss[:6_000]]), 24_000)) == 66_000
+    assert len(end_in_silence(np.zeros(2_400, np.float32), 24_000)) == 14_400, "shorter than the silence it needs"

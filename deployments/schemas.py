@@ -142,6 +142,7 @@ class VoiceBody(Shown):
     languages: list[str]
     created_at: str | None
     mode: Literal["icl", "x_vector"] | None = Field(description="how a cloned voice is spoken")
+    warnings: list[str] = Field(description="why it may not come out well; its transcript cannot be that of its clip")
 
 
 class VoicesBody(Shown):

@@ -155,6 +155,7 @@ def describe_voice(voice: Voice) -> VoiceBody:
         languages=list(voice.languages),
         created_at=voice.created_at,
         mode=voice.mode,
+        warnings=list(voice.warnings),
     )
 
 
@@ -167,4 +168,5 @@ def _describe_broken(voice: BrokenVoice) -> VoiceBody:
         languages=[],
         created_at=None,
         mode=None,
+        warnings=[],
     )

@@ -16,6 +16,7 @@ from voices.durable import replace_file
 from voices.errors import VoiceBrokenError, VoiceNotFoundError
 from voices.name import parse_name, voice_id
 from voices.reference_audio import SAMPLE_RATE, ReferenceAudio, decode_flac
+from voices.transcript import transcript_warning
 from voices.voice_folder import VoiceFolder
 
 VoiceKind = Literal["cloned", "designed", "builtin"]
@@ -95,6 +96,14 @@ class Voice:
         if self.reference is None:
             return None
         return "icl" if self.reference.text is not None else "x_vector"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its maker should hear of a voice that may not come out well."""
+        if self.reference is None or self.reference.text is None:
+            return ()
+        warning = transcript_warning(self.reference.text, self.reference.seconds)
+        return () if warning is None else (warning,)
 
     def prompt(self, model_size: str, encode: Encode) -> VoicePrompt:
         """What the model `model_size` needs to speak with this cloned voice; made with `encode` when not yet stored.

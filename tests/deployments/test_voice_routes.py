@@ -16,7 +16,16 @@ def test_presets_are_listed_with_all_their_fields(app: App) -> None:
     assert voices["narrator_cloned"]["kind"] == "cloned"
     assert voices["narrator_cloned"]["mode"] == "icl"
     assert voices["narrator_designed"]["description"] == "A clear, professional narrator voice"
-    assert set(voices["narrator_cloned"]) == {"id", "name", "kind", "description", "languages", "created_at", "mode"}
+    assert set(voices["narrator_cloned"]) == {
+        "id",
+        "name",
+        "kind",
+        "description",
+        "languages",
+        "created_at",
+        "mode",
+        "warnings",
+    }
 
 
 @pytest.mark.parametrize("audio_format", ["WAV", "FLAC", "OGG"])
@@ -93,3 +102,17 @@ def test_a_form_that_is_wrong_names_the_field(
     answer = app.http.post("/api/v1/tts/clone", data=form, files=files)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
     assert tree(app.config.voices_directory) == before
+
+
+@pytest.mark.parametrize(("text", "warned"), [("A tone.", False), ("word " * 200, True), (None, False)])
+def test_a_transcript_that_cannot_be_that_of_its_clip_is_warned_of(app: App, text: str | None, warned: bool) -> None:
+    clip = base64.b64encode(make_clip()).decode()
+    native = {"voice_name": "anna", "reference_audio": clip, "reference_text": text}
+    openai = {"name": "berta", "wav_b64": clip, "ref_text": text}
+    for path, body in (("/api/v1/tts/clone", native), ("/v1/audio/voices", openai)):
+        answer = app.http.post(path, json=body)
+        assert answer.status_code == 201
+        warnings = answer.json()["warnings"]
+        assert [("transcript is too long" in warning) for warning in warnings] == [True] * warned
+    assert app.http.get(f"{VOICES}/anna").json()["warnings"] == warnings
+    assert app.http.get(f"{VOICES}/narrator_cloned").json()["warnings"] == []

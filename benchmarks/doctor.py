@@ -15,9 +15,10 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks import cache
 from benchmarks.bound import bytes_per_frame
 from benchmarks.machine import Machine, describe_machine
-from deployments.config import MIB
+from deployments.config import MIB, PACKED_CACHE_MB
 from deployments.node import Node, read_node
 from models.architecture import Kind
 from models.memory_estimate import Precision, Setting, estimate_memory
@@ -148,9 +149,29 @@ def kernels_here() -> str:
     return library.instruction_sets()[0]
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/doctor", description=__doc__)
+    parser.add_argument("--cache", action="store_true", help="list packed and embedded weights on this disk instead")
+    parser.add_argument(
+        "--prune",
+        type=int,
+        nargs="?",
+        const=PACKED_CACHE_MB,
+        metavar="MIB",
+        help="remove those that nobody uses, the oldest first, until no more than this is left "
+        f"(without a number {PACKED_CACHE_MB}, as servers do by default); what is in use stays",
+    )
+    return parser.parse_args(arguments)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
-    argparse.ArgumentParser(prog="scripts/doctor", description=__doc__).parse_args(arguments)
+    options = _options(arguments)
+    if options.prune is not None:
+        print(cache.prune(options.prune))
+    if options.cache or options.prune is not None:
+        print(cache.listing())
+        return 0
     node = read_node()
     torch.set_num_threads(node.threads)
     print(report(describe_machine(), node, kernels_here()))

@@ -20,6 +20,7 @@ KEY_DIGEST = r"sha256:[0-9a-f]{64}"
 
 MIB = 1024 * 1024
 EMBEDDED_BUDGET_MB = 1100  # what eight slots of the embedded voice take up to the last position
+PACKED_CACHE_MB = 8192  # both models of the shipped file in bf16, and in nf4
 EMBEDDED_NOTICE = (
     "the embedded voice is 24 MB and reads English like a plain speech synthesiser (built-in speakers, custom_voice, "
     "have random weights and babble); for natural speech set "
@@ -85,6 +86,7 @@ class AppConfig(Settings):
     models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1)]
     weights: str = "embedded"  # "embedded", "hub", or a folder that holds the published directories
     memory_mb: PositiveInt | None = None  # MiB for the whole server, Ray included; None: what the machine grants
+    packed_cache_mb: PositiveInt = PACKED_CACHE_MB  # MiB on disk; beyond, what was not used of late goes
     voices: str | None = None  # folder of cloned voices; None: ~/.local/share/qwen3-tts-cpu/voices
     logs: str | None = None  # folder of JSON log files; None: ~/.local/state/qwen3-tts-cpu/logs
     # Digests of API keys, as deployments/keys.py makes them: this file travels through Ray, a key must not.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deployments import memory_budget
-from deployments.config import AppConfig, ModelConfig
+from deployments.config import MIB, AppConfig, ModelConfig
 from deployments.events import ServerEvent
 from deployments.joining import Joining
 from deployments.node import read_node
@@ -33,6 +33,8 @@ from models.errors import is_out_of_memory
 from models.types import Samples
 from voices import VoiceLibrary
 
+A_DAY = 86_400.0
+
 EngineFactory = Callable[[AppConfig, ModelConfig], SpeechEngine]
 
 
@@ -51,7 +53,7 @@ class ModelReport:
 def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngine:
     """The real engine; tests inject another factory. Raises MemoryBudgetError before anything is loaded."""
     memory_budget.preflight(config, model)
-    return load_engine(
+    engine = load_engine(
         config.source(model),
         precision=model.precision,
         threads=model.threads or read_node().threads,  # never OpenMP's default: Ray sets it to num_cpus
@@ -60,6 +62,16 @@ def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngin
         max_positions=model.max_positions,
         max_frames=model.max_frames,
     )
+    _trim_cache(config.packed_cache_mb)
+    return engine
+
+
+def _trim_cache(limit_mb: int) -> None:
+    """Make room on the disk once this model has what it needs. What others used of late they may just be starting
+    with."""
+    from models import cache_contents  # needs torch, which ingresses do without
+
+    cache_contents.trim(limit_mb * MIB, spared_s=A_DAY)
 
 
 class ModelServer:
@@ -136,7 +148,7 @@ class ModelServer:
         """Ray calls this every few seconds and replaces a replica that raises."""
         self._memory_limit.renew()
         if not self._engine.healthy():
-            raise EngineClosedError("the engine thread is dead or stuck")
+            raise EngineClosedError("the engine thread is dead or stuck, or the weights were written over")
 
     def close(self) -> None:
         """Answer everybody and release the engine."""

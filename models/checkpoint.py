@@ -74,23 +74,27 @@ class Checkpoint:
 
     @cached_property
     def text_tokenizer(self) -> TextTokenizer:
-        return TextTokenizer.load(self.path, from_hub=self.source == "hub")
+        return TextTokenizer.load(self.path)
 
     @cached_property
     def model(self) -> TensorFile:
         """Talker, code predictor and, in a Base checkpoint, speaker encoder."""
-        return open_tensors(self.path)
+        return open_tensors(self.path, held=self.source == "embedded")
 
     @cached_property
     def speech_tokenizer(self) -> TensorFile:
         """Codec decoder and codec encoder."""
-        return open_tensors(self.path / "speech_tokenizer")
+        return open_tensors(self.path / "speech_tokenizer", held=self.source == "embedded")
 
     @cached_property
     def fingerprint(self) -> str:
         """Digest of all weights: another one means other voices and other packed weights."""
         digests = [content_digest(path) for path in (*self.model.paths, *self.speech_tokenizer.paths)]
         return hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
+
+    def overwritten(self) -> Path | None:
+        """A file of weights that was written to since it was mapped."""
+        return self.model.overwritten() or self.speech_tokenizer.overwritten()
 
     def check(self, needs_encoder: bool = False) -> None:
         """Compare the tensors with what the architecture asks for, both ways.

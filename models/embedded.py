@@ -52,6 +52,15 @@ def _version(kind: Kind) -> str:
     return digest.hexdigest()[:12]
 
 
+def _name(kind: Kind) -> str:
+    return f"{kind}-{_version(kind)}"
+
+
+def current_names() -> set[str]:
+    """The names in the cache of the embedded checkpoints of this version of the package."""
+    return {_name(kind) for kind in get_args(Kind)}
+
+
 def filled(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     """With the zeros at the ends of its dimensions, which are not shipped."""
     missing = [size for now, size in zip(tensor.shape, shape, strict=True) for size in (size - now, 0)]
@@ -112,9 +121,10 @@ def embedded_checkpoint(kind: str) -> Path:
         raise CheckpointError(f"embedded:{kind} is unknown: there is {', '.join(get_args(Kind))}")
     known = cast(Kind, kind)
     try:
-        directory = cache_directory() / "embedded" / f"{known}-{_version(known)}"
+        directory = cache_directory() / "embedded" / _name(known)
         if not directory.exists():
             _make(directory, known)
+        os.utime(directory)  # when it was last wanted: see models.cache_contents
     except OSError as error:
         raise CheckpointError(f"embedded:{kind} cannot be made ({error}); QWEN3_TTS_CACHE names the place") from error
     return directory

@@ -135,7 +135,7 @@ class Engine:
 
     def healthy(self) -> bool:
         stuck = not self._loop.idle and time.monotonic() - self._came_round_at > self.STUCK_AFTER_S
-        return self._thread.is_alive() and not stuck
+        return self._thread.is_alive() and not stuck and self._model.intact()
 
     def close(self) -> None:
         with self._closing_lock:

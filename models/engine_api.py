@@ -122,7 +122,7 @@ class SpeechEngine(Protocol):
     def memory_report(self) -> MemoryReport: ...
 
     def healthy(self) -> bool:
-        """Whether the engine thread lives and moves."""
+        """Whether the engine thread lives and moves, and the weights are still those that it loaded."""
         ...
 
     def close(self) -> None:

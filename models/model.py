@@ -75,6 +75,13 @@ class Model:
                     file.release()
                 give_back_heap()
 
+    def intact(self) -> bool:
+        """Whether the weights are those that were loaded. They are mapped: what is written over them is spoken."""
+        path = self._checkpoint.overwritten()
+        if path is not None:
+            _log.error("%s was written to while it was in use: this process must end, and load it anew", path)
+        return path is None
+
     def memory_report(self) -> MemoryReport:
         """Bytes by purpose."""
         runner = self.runner

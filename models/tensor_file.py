@@ -7,6 +7,7 @@ replicas. The library's own mapping is private and writable, and counts; hence t
 import json
 import math
 import mmap
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, cast
 import torch
 
 from models.errors import CheckpointError
+from models.file_lock import share
 from models.safetensors_writer import DTYPE_NAMES, PADDING_PREFIX
 
 _DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
@@ -30,10 +32,28 @@ class _Entry:
     start: int  # bytes from the beginning of the file
 
 
-def _map(path: Path) -> mmap.mmap:
+_State = tuple[int, ...]
+
+
+def _state(status: os.stat_result) -> _State:
+    """Which file it is, and what writing to it changes."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _differs(path: Path, state: _State) -> bool:
+    try:
+        now = _state(path.stat())
+    except OSError:  # deleted, or its disk is away
+        return False
+    return now[:2] == state[:2] and now != state
+
+
+def _map(path: Path, held: bool) -> tuple[mmap.mmap, _State]:
     try:
         with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if held:
+                share(file.fileno())  # the map has a descriptor of the same open file, and so the lock
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), _state(os.fstat(file.fileno()))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
@@ -66,8 +86,7 @@ def _entry(mapped: mmap.mmap, fields: Any, data: int) -> _Entry:
     return _Entry(mapped, dtype, shape, data + start)
 
 
-def _entries(path: Path) -> dict[str, _Entry]:
-    mapped = _map(path)
+def _entries(path: Path, mapped: mmap.mmap) -> dict[str, _Entry]:
     header, data = _header(path, mapped)
     entries: dict[str, _Entry] = {}
     for name, fields in header.items():
@@ -83,12 +102,15 @@ def _entries(path: Path) -> dict[str, _Entry]:
 class TensorFile:
     """The tensors of one safetensors file, or of several that belong together, by name."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Raises CheckpointError for files that are missing, truncated or damaged."""
+    def __init__(self, paths: Sequence[Path], held: bool = False) -> None:
+        """`held`: the files count as in use for as long as a tensor of them lives, see models.file_lock. Raises
+        CheckpointError for files that are missing, truncated or damaged."""
         self.paths = tuple(paths)
         self._entries: dict[str, _Entry] = {}
+        self._states: dict[Path, _State] = {}  # when they were mapped
         for path in paths:
-            self._entries |= _entries(path)
+            mapped, self._states[path] = _map(path, held)
+            self._entries |= _entries(path, mapped)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,6 +131,11 @@ class TensorFile:
     def dtype(self, name: str) -> torch.dtype:
         return self._find(name).dtype
 
+    def overwritten(self) -> Path | None:
+        """A file that was written to or cut short since it was mapped: its tensors are no longer those that were read.
+        What takes its name is another file; the mapped one stays as it is, also when it is deleted."""
+        return next((path for path, state in self._states.items() if _differs(path, state)), None)
+
     def release(self) -> None:
         """Let go of all pages read so far: they no longer count as this process's memory, and come back when read."""
         for mapped in {id(entry.mapped): entry.mapped for entry in self._entries.values()}.values():
@@ -126,15 +153,15 @@ class TensorFile:
         return flat.view(entry.shape)
 
 
-def open_tensors(directory: Path) -> TensorFile:
+def open_tensors(directory: Path, held: bool = False) -> TensorFile:
     """`model.safetensors` in `directory`, or the shards that `model.safetensors.index.json` lists."""
     index = directory / "model.safetensors.index.json"
     if not index.exists():
-        return TensorFile([directory / "model.safetensors"])
+        return TensorFile([directory / "model.safetensors"], held)
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{index} is damaged: {error!r}") from None
     if not shards or any(not isinstance(shard, str) or Path(shard).name != shard for shard in shards):
         raise CheckpointError(f"{index} is damaged: shards must be files beside it")
-    return TensorFile([directory / shard for shard in sorted(shards)])
+    return TensorFile([directory / shard for shard in sorted(shards)], held)

@@ -1,10 +1,10 @@
 """Text to token ids, equal to upstream's processor id for id, without transformers.
 
-Upstream loads the tokenizer with `fix_mistral_regex=True`. What that does depends on the checkpoint: transformers
-replaces the pattern that splits text into words by another model's when the vocabulary is large, as the published one
-is, and the checkpoint is a local folder whose config.json does not name an old enough (or new enough) version of
-transformers; from the hub it leaves the pattern alone. The patterns differ for combining marks, camel case,
-apostrophes and slashes. We do as upstream does.
+With one exception. Upstream loads the tokenizer with `fix_mistral_regex=True`, and transformers 4.57.3 then replaces
+the pattern that splits text into words by Mistral's when the vocabulary is large, as the published one is, and the
+checkpoint lies in a local folder; from the hub it leaves the pattern alone. The patterns differ for combining marks,
+camel case, apostrophes and slashes. The models were trained with their own pattern, and a checkpoint must not read
+otherwise because of where it lies: here it is always that one.
 """
 
 import re
@@ -21,14 +21,12 @@ WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_REPLACED_WORDS = (
+_MISTRALS_WORDS = (
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
-_LARGE_VOCABULARY = 100_000
-_LAST_TRUSTED_VERSION = (4, 57, 2)  # transformers leaves a folder's pattern alone up to here and from 5 on
 
 
 def byte_symbols() -> dict[int, str]:
@@ -38,16 +36,6 @@ def byte_symbols() -> dict[int, str]:
     symbols = {byte: chr(byte) for byte in printable}
     symbols.update((byte, chr(256 + index)) for index, byte in enumerate(others))
     return symbols
-
-
-def _replaces_words(directory: Path) -> bool:
-    """Whether upstream replaces the word pattern of the checkpoint in this folder."""
-    config = read_config(directory / "config.json")
-    version = config.values.get("transformers_version")
-    if not version:
-        return True
-    numbers = tuple(int(number) for number in re.findall(r"\d+", str(version))[:3])
-    return _LAST_TRUSTED_VERSION < numbers < (5,)
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
@@ -85,16 +73,15 @@ def _read_added_tokens(directory: Path) -> dict[int, tuple[str, dict[str, bool]]
 
 
 # The library's stubs leave its types open, hence Any.
-def _build(directory: Path, from_hub: bool) -> Any:
+def _build(directory: Path, mistrals_words: bool) -> Any:
     vocabulary = _read_vocabulary(directory / "vocab.json")
     merges = _read_merges(directory / "merges.txt")
-    replaced = len(vocabulary) > _LARGE_VOCABULARY and not from_hub and _replaces_words(directory)
     try:
         tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges))
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for merges outside the vocabulary
         raise CheckpointError(f"{directory}: vocab.json and merges.txt do not fit each other: {error}") from None
     tokenizer.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(Regex(_REPLACED_WORDS if replaced else WORDS), behavior="isolated")
+    split = pre_tokenizers.Split(Regex(_MISTRALS_WORDS if mistrals_words else WORDS), behavior="isolated")
     symbols = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, symbols])
     tokenizer.decoder = decoders.ByteLevel()
@@ -118,9 +105,10 @@ class TextTokenizer:
         self._special = re.compile("|".join(re.escape(name) for name in special_tokens) or r"(?!)")
 
     @classmethod
-    def load(cls, directory: Path, from_hub: bool = False) -> "TextTokenizer":
-        """Read vocab.json, merges.txt and tokenizer_config.json. Raises CheckpointError."""
-        tokenizer = _build(directory, from_hub)
+    def load(cls, directory: Path, mistrals_words: bool = False) -> "TextTokenizer":
+        """Read vocab.json, merges.txt and tokenizer_config.json; `mistrals_words` does as transformers does with some
+        folders, to be compared with it. Raises CheckpointError."""
+        tokenizer = _build(directory, mistrals_words)
         special: dict[str, int] = {}
         for index, (name, flags) in _read_added_tokens(directory).items():
             _add_token(tokenizer, name, flags)

@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deployments import model_server
 from deployments.errors import DeadlinePassedError
 from deployments.events import MAX_CHUNK_FRAMES, regroup
 from deployments.model_server import ModelServer
-from models import Accepted, AudioChunk, EngineClosedError, Finished, FinishReason, GenerationError, SynthesisRequest
+from models import (
+    Accepted,
+    AudioChunk,
+    EngineClosedError,
+    Finished,
+    FinishReason,
+    GenerationError,
+    SynthesisRequest,
+    cache_contents,
+)
 from tests.deployments.fake_engine import SAMPLES_PER_FRAME, FakeEngine, frame
 from tests.deployments.helpers import make_config
 
@@ -119,3 +129,22 @@ def test_a_sick_engine_fails_the_health_check(tmp_path: Path) -> None:
     engine.is_healthy = False
     with pytest.raises(EngineClosedError):
         server.check_health()
+
+
+def test_loading_leaves_no_more_packed_weights_than_the_configuration_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(tmp_path, packed_cache_mb=3)
+    happened: list[object] = []
+
+    def load(*_: Any, **__: Any) -> FakeEngine:
+        happened.append("loaded")
+        return FakeEngine("base")
+
+    def trim(limit_bytes: int, spared_s: float) -> None:
+        happened.append((limit_bytes, spared_s))
+
+    monkeypatch.setattr(model_server, "load_engine", load)
+    monkeypatch.setattr(cache_contents, "trim", trim)
+    model_server.load_configured_engine(config, config.models[0])
+    assert happened == ["loaded", (3 * 1024**2, 86_400.0)]

@@ -1,6 +1,8 @@
 """An engine whose thread dies or sticks says so, and a clock that jumps is nothing to it."""
 
 import itertools
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,3 +105,43 @@ def test_a_clock_that_jumps_changes_no_deadline(
     assert patient.wait().reason in (FinishReason.EOS, FinishReason.LENGTH)
     assert hurried.wait().reason is FinishReason.DEADLINE
     assert engine.healthy()
+
+
+def _overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        file.write(b"whatever")
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def _replace(path: Path) -> None:
+    other = path.with_suffix(".new")
+    shutil.copy(path, other)
+    os.truncate(other, 100)
+    other.rename(path)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "speech_tokenizer/model.safetensors"])
+@pytest.mark.parametrize(
+    ("change", "healthy"), [(_overwrite, False), (_truncate, False), (_replace, True), (Path.unlink, True)]
+)
+def test_weights_that_were_written_over_are_not_spoken_with(
+    tiny_checkpoint: Callable[[Kind], Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+    change: Callable[[Path], None],
+    healthy: bool,
+) -> None:
+    shutil.copytree(tiny_checkpoint("voice_design"), tmp_path / "checkpoint")
+    engine = load_engine(tmp_path / "checkpoint", "fp32", threads=1, slots=1, max_positions=128)
+    try:
+        assert engine.healthy()
+        change(tmp_path / "checkpoint" / file)
+        assert engine.healthy() == healthy
+        assert (f"{file} was written to while it was in use" in caplog.text) != healthy
+    finally:
+        engine.close()

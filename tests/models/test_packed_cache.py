@@ -2,13 +2,17 @@
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from models import file_lock, packed_cache
 from models.packed_cache import open_packed
 
 
@@ -60,13 +64,13 @@ def test_other_weights_and_other_purposes_are_other_files(fingerprint: str, purp
     assert float(open_packed("f", "nf4", "layout-1", _Builder(3.0))["a"][0, 0]) == 1.0
 
 
-def test_another_layout_takes_the_place_of_the_last_one(cache: Path) -> None:
-    mapped = open_packed("f", "nf4", "layout-1", _Builder(1.0))
-    open_packed("f", "int8", "layout-1", _Builder(5.0))
-    assert float(open_packed("f", "nf4", "layout-2", _Builder(2.0))["a"][0, 0]) == 2.0
-    assert len(list(cache.glob("*.safetensors"))) == 2, "one for each purpose"
-    assert float(mapped["a"][0, 0]) == 1.0, "who has it mapped keeps it"
-    assert float(open_packed("f", "nf4", "layout-1", _Builder(3.0))["a"][0, 0]) == 3.0
+def test_layouts_of_the_same_weights_stand_side_by_side(cache: Path) -> None:
+    builds = {layout: _Builder(fill) for layout, fill in (("layout-1", 1.0), ("layout-2", 2.0))}
+    for _ in range(3):  # two versions of the package, started in turns
+        for layout, build in builds.items():
+            assert float(open_packed("f", "nf4", layout, build)["a"][0, 0]) == float(layout[-1])
+    assert [build.calls for build in builds.values()] == [1, 1]
+    assert len(list(cache.glob("*.safetensors"))) == 2
 
 
 def test_a_builder_that_fails_leaves_the_last_layout() -> None:
@@ -142,6 +146,46 @@ def test_what_a_killed_writer_left_is_removed(cache: Path) -> None:
     assert [path for path in cache.iterdir() if path.name.startswith(".")]
     assert len(open_packed("f", "nf4", "another layout", _Builder())) == 3
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
+
+
+def _die(_: Path) -> str:
+    os._exit(3)
+
+
+def _die_while_naming() -> None:
+    packed_cache.content_digest = _die
+    open_packed("f", "nf4", "layout", _Builder())
+
+
+def test_what_a_writer_left_that_was_killed_at_the_end_is_removed(cache: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_die_while_naming)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 3
+    assert list(cache.glob("*.unnamed"))
+    open_packed("f", "nf4", "layout", _Builder())
+    assert not list(cache.glob("*.unnamed"))
+
+
+def test_waiting_for_another_process_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(file_lock, "PATIENCE_S", 0.1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[tuple[str, Tensor]]:
+        entered.set()
+        assert leave.wait(60)
+        yield from _Builder()()
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(open_packed, "f", "nf4", "layout", slowly)
+        assert entered.wait(60)
+        second = pool.submit(open_packed, "f", "nf4", "layout", _Builder())
+        deadline = time.monotonic() + 30
+        while "waiting for another process that holds" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        leave.set()
+        assert torch.equal(first.result(60)["a"], second.result(60)["a"])
 
 
 def _open_and_count(calls: "multiprocessing.Queue[int]") -> None:

@@ -144,8 +144,8 @@ def _caution(node: Node) -> str:
 
 def kernels_here() -> str:
     """What would compute: the best native kernels, or plain torch."""
-    if not library.available():
-        return "plain torch (no compiled library: is g++ installed?)"
+    if (reason := library.why_unavailable()) is not None:
+        return f"plain torch ({reason}; is g++ installed?)"
     return library.instruction_sets()[0]
 
 

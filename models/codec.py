@@ -43,7 +43,8 @@ class Codec(Protocol):
         ...
 
     def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
-        """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1."""
+        """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1; NaN where
+        they are not finite, which the slots beside it do not notice."""
         ...
 
     def advance(self, slots: Sequence[int], codes: Tensor) -> None:

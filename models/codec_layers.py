@@ -15,6 +15,11 @@ Carry = list[Tensor]  # one entry a layer that remembers: [sequences, ...]
 Weights = Callable[[str], Tensor]  # name -> tensor, converted to the decoder's precision
 
 
+def clipped(samples: Tensor) -> Tensor:
+    """Samples as they may be heard, -1..1, in place. An infinity becomes a NaN: clipped, it would pass for a sound."""
+    return samples.masked_fill_(samples.isinf(), torch.nan).clamp_(-1, 1)
+
+
 class CausalConvolution:
     """A dilated, possibly grouped convolution that remembers the last (kernel - 1) * dilation inputs."""
 

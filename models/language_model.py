@@ -50,8 +50,8 @@ def _why_not_native(checkpoint: Checkpoint, precision: Precision, options: Engin
 
     if options.backend == "torch":
         return "asked for"
-    if not native.available():
-        return "the native kernels are not compiled"
+    if (reason := native.why_unavailable()) is not None:
+        return reason
     if not supports_native(checkpoint.architecture, precision):
         return "the native kernels have no code for these dimensions"
     return None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.codec_decoder import CodecDecoder
-from models.codec_layers import Carry
+from models.codec_layers import Carry, clipped
 
 
 class TorchCodec:
@@ -42,7 +42,7 @@ class TorchCodec:
             tensor[slot] = kept
 
     def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
-        """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1."""
+        """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1, or NaN."""
         carry = self._gather(slots)
         samples = self._decoder.decode(codes, carry, self._done[list(slots)])
         if not bool(torch.isfinite(samples).all()):
@@ -50,7 +50,7 @@ class TorchCodec:
             samples = self._wide_decoder().decode(codes, carry, self._done[list(slots)])
             self.decoded_again += len(slots)
         self._scatter(slots, carry, codes.shape[1])
-        return samples.clamp_(-1, 1)
+        return clipped(samples)
 
     def advance(self, slots: Sequence[int], codes: Tensor) -> None:
         """Move the transformer past codes int64 [slots, frames, groups] that nobody hears."""

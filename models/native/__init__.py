@@ -6,7 +6,7 @@ torch reference serves.
 
 from models.native.codec import NativeCodec
 from models.native.codec_packing import PackedCodec, pack_codec, supports_codec
-from models.native.library import Kernels, NativeError, available, instruction_sets
+from models.native.library import Kernels, NativeError, available, instruction_sets, why_unavailable
 from models.native.linear import NativeLinear
 from models.native.packing import (
     LAYOUT_VERSION,
@@ -43,4 +43,5 @@ __all__ = [
     "pack_nf4",
     "supports",
     "supports_codec",
+    "why_unavailable",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from models.codec_layers import clipped
 from models.decoder_stack import KeyValueCache
 from models.native.codec_packing import PackedCodec, codec_stack_dimensions
 from models.native.codec_plan import CodecPlan, Step, codec_plan
@@ -75,11 +76,6 @@ class NativeCodec:
         """Bytes reserved for the past of all slots."""
         return self._state.nbytes + self._cache.nbytes
 
-    @property
-    def workspace_bytes(self) -> int:
-        """Bytes reserved besides weights and state; grows with slots and frames of a call."""
-        return self._library.speech_codec_workspace(self.handle) + self._stack.workspace_bytes
-
     def clear(self, slot: int) -> None:
         """Forget a slot's past."""
         self._done[slot] = 0
@@ -97,12 +93,12 @@ class NativeCodec:
         self._done[slot] = done
 
     def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
-        """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1.
+        """Codes int64 [slots, frames, groups] -> samples float32 [slots, frames * samples a frame], -1..1, or NaN.
 
         Raises NativeError for a slot or code that does not exist, or beyond the longest sequence."""
         samples = torch.empty(len(slots), codes.shape[1] * self.samples_per_frame)
         self._run(slots, codes, samples)
-        return samples.clamp_(-1, 1)
+        return clipped(samples)
 
     def advance(self, slots: Sequence[int], codes: Tensor) -> None:
         """Move the transformer past `codes` without making samples: right for frames so long before the next one to be

@@ -57,11 +57,6 @@ class NativeCodePredictor:
         if handle := self.__dict__.pop("handle", None):
             self._library.speech_predictor_destroy(handle)
 
-    @property
-    def workspace_bytes(self) -> int:
-        """Bytes reserved besides weights and cache; grows with the rows of a call."""
-        return self._library.speech_predictor_workspace(self.handle) + self.stack.workspace_bytes
-
     def embed(self, codes: Tensor) -> Tensor:
         """Codes 1.. of frames, int64 [frames, groups - 1] -> the sum of their embeddings [frames, talker hidden]."""
         return sum_embeddings(self._embeddings, codes)

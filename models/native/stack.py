@@ -55,8 +55,8 @@ def supports(dimensions: StackDimensions, precision: Precision) -> bool:
 class NativeStack:
     """All layers of a step, or of a piece of prefill, in one call without the interpreter's lock.
 
-    After `forward`, `failed` (bool [rows]) tells in which rows a NaN or an infinity appeared; others are not touched by
-    it. One thread at a time may use a stack.
+    A row in which a NaN or an infinity appears comes out as NaN; others are not touched by it. One thread at a time may
+    use a stack.
     """
 
     piecewise = True
@@ -75,7 +75,6 @@ class NativeStack:
         self.dimensions = dimensions
         self.cache = cache
         self.kernels = kernels
-        self.failed = torch.zeros(0, dtype=torch.bool)
         self.longest = longest or cache.positions
         cosines, sines = rotary_table(torch.arange(self.longest), dimensions.head_dim, dimensions.rope_theta)
         half = dimensions.head_dim // 2
@@ -101,22 +100,17 @@ class NativeStack:
         if handle := self.__dict__.pop("handle", None):
             self.kernels.library.speech_stack_destroy(handle)
 
-    @property
-    def workspace_bytes(self) -> int:
-        """Bytes reserved besides weights and cache; grows with the rows of a call."""
-        return self.kernels.library.speech_stack_workspace(self.handle)
-
     def forward(self, x: Tensor, slots: Sequence[int], positions: Sequence[int]) -> Tensor:
         """See models.decoder_stack.DecoderStack. Raises NativeError for rows that are not as described there."""
         rows = len(slots)
         if x.shape != (rows, self.dimensions.hidden) or len(positions) != rows:
             raise NativeError(f"{tuple(x.shape)} for {rows} slots and {len(positions)} positions")
         working = torch.empty(rows, self.dimensions.hidden).copy_(x)
-        out, self.failed = torch.empty_like(working), torch.zeros(rows, dtype=torch.bool)
+        out = torch.empty_like(working)
         integers = ctypes.c_int32 * rows
         result = self.kernels.library.speech_stack_forward(
             self.handle,
-            *(tensor.data_ptr() for tensor in (working, out, self.failed)),
+            *(tensor.data_ptr() for tensor in (working, out)),
             *(integers(*slots), integers(*positions)),
             *(rows, self.kernels.threads),
         )

@@ -1,4 +1,4 @@
-"""The structures of src/tables.h and src/descriptions.h, field by field."""
+"""The structures of src/tables.h, src/descriptions.h, src/predictor.h and src/codec.h, field by field."""
 
 import ctypes
 
@@ -143,3 +143,21 @@ class PredictorCallStructure(ctypes.Structure):
         ("failed", _POINTER),
         ("rows", _INT),
     ]
+
+
+_ALL: dict[str, type[ctypes.Structure]] = {
+    "Linear": LinearStructure,
+    "LayerDescription": LayerStructure,
+    "StackDescription": StackStructure,
+    "PredictorDescription": PredictorStructure,
+    "StepDescription": StepStructure,
+    "CodecDescription": CodecStructure,
+    "CodecCall": CodecCallStructure,
+    "SamplingRow": SamplingStructure,
+    "PredictorCall": PredictorCallStructure,
+}
+
+
+def structure_sizes() -> list[str]:
+    """name=bytes of each structure, as the library's speech_abi lists them."""
+    return [f"{name}={ctypes.sizeof(structure)}" for name, structure in _ALL.items()]

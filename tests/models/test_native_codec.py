@@ -165,3 +165,20 @@ def test_dimensions_the_kernels_support() -> None:
     assert not supports_codec(DIMENSIONS, "nf4")
     assert not supports_codec(replace(DIMENSIONS, decoder=128), "fp32")  # eight channels at the end
     assert not supports_codec(replace(DIMENSIONS, head_dim=16), "fp32")
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_broken_past_is_heard_as_no_sound_and_by_no_other(instructions: str, value: float) -> None:
+    codes = random_codes(2, 6)
+    expected = native(instructions=instructions)
+    expected.decode([0, 1], codes[:, :3])
+    codec = native(instructions=instructions)
+    codec.decode([0, 1], codes[:, :3])
+    codec._state[1].view(torch.float32)[-1] = value  # pyright: ignore[reportPrivateUsage] - of the last convolution
+    actual, wanted = codec.decode([0, 1], codes[:, 3:]), expected.decode([0, 1], codes[:, 3:])
+    assert torch.equal(actual[0], wanted[0])
+    assert actual[1].isnan().any()
+    assert not actual[1].isinf().any()
+    codec.clear(1)
+    assert codec.decode([1], codes[1:]).isfinite().all()

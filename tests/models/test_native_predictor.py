@@ -121,13 +121,14 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_broken_row_is_reported_and_touches_no_other(precision: Precision) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_a_broken_row_is_reported_and_touches_no_other(precision: Precision, value: float) -> None:
     torch.manual_seed(3)
     predictor = ReferencePredictor(precision, 192).native(Kernels())
     hidden, first, uniforms, rows = inputs(6, 192)
     expected, _ = predictor.predict(hidden, first, uniforms, rows)
     assert not predictor.failed.any()
-    hidden[2, 5] = float("nan")
+    hidden[2, 5] = value
     codes, _ = predictor.predict(hidden, first, uniforms, rows)
     assert predictor.failed.tolist() == [row == 2 for row in range(6)]
     others = [0, 1, 3, 4, 5]

@@ -5,13 +5,13 @@
 #define SPEECH_AMX
 #include "kernels_avx512.inc"
 
-const speech::Kernels* speech::amx_bf16_kernels() {
-    static const Kernels kernels = {SPEECH_KERNELS("amx_bf16")};
-    return &kernels;
-}
+namespace speech {
+constexpr Kernels kKernels = {SPEECH_KERNELS("amx_bf16")};
+const Kernels* const amx_bf16_kernels = &kKernels;
+}  // namespace speech
 
 #else  // the compiler does not know these instructions
 
-const speech::Kernels* speech::amx_bf16_kernels() { return nullptr; }
+const speech::Kernels* const speech::amx_bf16_kernels = nullptr;
 
 #endif

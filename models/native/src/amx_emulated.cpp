@@ -7,13 +7,13 @@
 #define SPEECH_EMULATE_AMX
 #include "kernels_avx512.inc"
 
-const speech::Kernels* speech::amx_emulated_kernels() {
-    static const Kernels kernels = {SPEECH_KERNELS("amx_emulated")};
-    return &kernels;
-}
+namespace speech {
+constexpr Kernels kKernels = {SPEECH_KERNELS("amx_emulated")};
+const Kernels* const amx_emulated_kernels = &kKernels;
+}  // namespace speech
 
 #else  // the compiler does not know these instructions
 
-const speech::Kernels* speech::amx_emulated_kernels() { return nullptr; }
+const speech::Kernels* const speech::amx_emulated_kernels = nullptr;
 
 #endif

@@ -37,7 +37,7 @@ void ask_ahead(const Element* from, int count, int dim) {
     for (int byte = 0; byte < count * int(sizeof(Element)); byte += 64) __builtin_prefetch(at + byte);
 }
 
-// scores[head][p] = query[head] . keys[p], and minus infinity up to a whole panel. Keys are read once for all heads,
+// scores[head][p] = query[head] . keys[p], and very little up to a whole panel. Keys are read once for all heads,
 // eight products of a head and a key are summed up together.
 template <int Width, int Heads, class Element>
 void score(const Element* keys, const float* query, int length, float* const* scores) {
@@ -59,16 +59,18 @@ void score(const Element* keys, const float* query, int length, float* const* sc
         for (int h = 0; h < Heads; h++) __builtin_memcpy(scores[h] + first, out + h * block, sizeof(float) * block);
     }
     for (int h = 0; h < Heads; h++)
-        for (int p = length; p % kPanel; p++) scores[h][p] = -__builtin_inff();
+        for (int p = length; p % kPanel; p++) scores[h][p] = -3e38f;
 }
 
-// Scores to weights that add up to one; the panel's tail becomes zero.
+// Scores to weights that add up to one, the panel's tail as good as zero; all NaN where one score is not finite, minus
+// infinity too, which a key that is not finite gives as well as plus infinity.
 inline void softmax(float* scores, int length, float scale) {
     Lanes most = load(scores);
     for (int p = kPanel; p < length; p += kPanel) most = larger(most, load(scores + p));
     Lanes top = splat(largest(most) * scale), total = splat(0.0f);
     for (int p = 0; p < length; p += kPanel) {
-        Lanes weight = exponential(fma(load(scores + p), splat(scale), splat(0.0f) - top));
+        const Lanes below = fma(load(scores + p), splat(scale), splat(0.0f) - top);
+        const Lanes weight = fma(below, splat(0.0f), exponential(below));
         store(scores + p, weight);
         total = total + weight;
     }

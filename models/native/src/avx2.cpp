@@ -4,13 +4,13 @@
 
 #include "kernels_avx2.inc"
 
-const speech::Kernels* speech::avx2_kernels() {
-    static const Kernels kernels = {SPEECH_KERNELS("avx2")};
-    return &kernels;
-}
+namespace speech {
+constexpr Kernels kKernels = {SPEECH_KERNELS("avx2")};
+const Kernels* const avx2_kernels = &kKernels;
+}  // namespace speech
 
 #else  // the compiler does not know these instructions
 
-const speech::Kernels* speech::avx2_kernels() { return nullptr; }
+const speech::Kernels* const speech::avx2_kernels = nullptr;
 
 #endif

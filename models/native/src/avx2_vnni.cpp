@@ -4,13 +4,13 @@
 
 #include "kernels_avx2.inc"
 
-const speech::Kernels* speech::avx2_vnni_kernels() {
-    static const Kernels kernels = {SPEECH_KERNELS("avx2_vnni")};
-    return &kernels;
-}
+namespace speech {
+constexpr Kernels kKernels = {SPEECH_KERNELS("avx2_vnni")};
+const Kernels* const avx2_vnni_kernels = &kKernels;
+}  // namespace speech
 
 #else  // the compiler does not know these instructions
 
-const speech::Kernels* speech::avx2_vnni_kernels() { return nullptr; }
+const speech::Kernels* const speech::avx2_vnni_kernels = nullptr;
 
 #endif

@@ -4,13 +4,13 @@
 
 #include "kernels_avx512.inc"
 
-const speech::Kernels* speech::avx512_bf16_kernels() {
-    static const Kernels kernels = {SPEECH_KERNELS("avx512_bf16")};
-    return &kernels;
-}
+namespace speech {
+constexpr Kernels kKernels = {SPEECH_KERNELS("avx512_bf16")};
+const Kernels* const avx512_bf16_kernels = &kKernels;
+}  // namespace speech
 
 #else  // the compiler does not know these instructions
 
-const speech::Kernels* speech::avx512_bf16_kernels() { return nullptr; }
+const speech::Kernels* const speech::avx512_bf16_kernels = nullptr;
 
 #endif

@@ -33,20 +33,12 @@ struct Codec::Workspace {
         : sizes(sizes),
           threads(threads),
           kept(sizes.kept),
-          normed(sizes.rows * hidden),
-          failed(sizes.rows) {
+          normed(sizes.rows * hidden) {
         for (int64_t bytes : sizes.buffers) buffers.emplace_back(bytes);
         for (int thread = 0; thread < threads; thread++) {
             tiles.emplace_back(kTileRows * kTilePanels * kPanel);
             channels.emplace_back(widest);
         }
-    }
-    int64_t bytes() const {
-        int64_t total = kept.bytes() + normed.bytes() + failed.bytes();
-        for (const auto& buffer : buffers) total += buffer.bytes();
-        for (size_t thread = 0; thread < tiles.size(); thread++)
-            total += tiles[thread].bytes() + channels[thread].bytes();
-        return total;
     }
 
     Sizes sizes;
@@ -54,7 +46,6 @@ struct Codec::Workspace {
     std::vector<Buffer<uint8_t>> buffers;        // inputs of steps: [slots, past + rows, channels]
     Buffer<float> kept;                          // what a later step adds: [slots, rows, channels]
     Buffer<float> normed;                        // what the transformer gives
-    Buffer<uint8_t> failed;                      // of the transformer
     std::vector<Buffer<float>> tiles, channels;  // for each thread
     std::vector<Span> spans;                     // of the transformer
 };
@@ -80,8 +71,6 @@ Codec::Codec(Stack& stack, const CodecDescription& description)
 }
 
 Codec::~Codec() = default;
-
-int64_t Codec::workspace_bytes() const { return workspace_ ? workspace_->bytes() : 0; }
 
 // Rows that steps first .. last make of one.
 int Codec::rate(int first, int last) const {
@@ -185,7 +174,7 @@ void Codec::look_up(const CodecCall& call, int frame, int frames, Team team) {
 void Codec::transform(const CodecCall& call, int frames, Team team) {
     Workspace& work = *workspace_;
     const int rows = call.count * frames, hidden = stack_.shape().hidden;
-    stack_.run(work.spans, rows, work.kept.get(), work.normed.get(), work.failed.get(), team);
+    stack_.run(work.spans, rows, work.kept.get(), work.normed.get(), team);
     if (!call.samples) return;
     const Step& next = steps_[size_t(shape_.entry)];
     const Finish plain = {nullptr, nullptr, nullptr, kNone, next.width == 2};
@@ -281,7 +270,7 @@ void Codec::convolve_tile(const Step& step, const Step* next, const Piece& piece
     for (int row = rows.first; row < rows.last; row++) {
         const float* x = tile + int64_t(row - rows.first) * columns;
         float* kept = work.kept.get() + int64_t(row) * step.linear.outputs + first;
-        uint8_t* encoded = next ? to.row(row) + first * next->width : nullptr;
+        uint8_t* encoded = next ? row_of(to, row) + first * next->width : nullptr;
         if (next || step.keep)
             kernels.finish(finish, x, first, columns, step.add ? kept : nullptr, step.keep ? kept : nullptr, encoded);
         else if (first == 0)
@@ -297,7 +286,7 @@ void Codec::mix_channels(const Step& step, const Step& next, const Piece& piece,
     float* channels = workspace_->channels[size_t(team.index)].get();
     uint8_t* to = workspace_->buffers[size_t(next.buffer)].get();
     for (int row = team.index; row < piece.slots * piece.rows; row += team.size) {
-        kernels.depthwise(reinterpret_cast<const float*>(from.row(row)), step.depthwise, step.bias, step.taps,
+        kernels.depthwise(reinterpret_cast<const float*>(row_of(from, row)), step.depthwise, step.bias, step.taps,
                           step.channels, channels);
         kernels.layer_norm(channels, step.norm, step.norm_bias, step.channels, 1e-6f);
         kernels.finish(plain, channels, 0, step.channels, nullptr, nullptr, to + row * next.row_bytes());

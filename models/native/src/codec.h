@@ -30,7 +30,6 @@ public:
     void run(const CodecCall& call, int threads);
     bool valid(const CodecCall& call) const;
     int64_t state_bytes() const { return state_bytes_; }
-    int64_t workspace_bytes() const;
 
 private:
     // A step, and where its input lies.

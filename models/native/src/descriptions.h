@@ -1,4 +1,4 @@
-// What callers hand in; mirrored in ../library.py. Nothing here is copied or owned: weights may be memory-mapped.
+// What callers hand in; mirrored in ../structures.py. Nothing here is copied or owned: weights may be memory-mapped.
 #pragma once
 #include "tables.h"
 

@@ -34,38 +34,42 @@ bool may_use_amx() {
 #endif
 }
 
+// What the processor and the system have of everything that setup.py compiles for.
+struct Features {
+    bool avx2 = false, avx2_vnni = false, avx512 = false, avx512_bf16 = false;
+
+    Features() {
+#ifdef __x86_64__
+        __builtin_cpu_init();
+        avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        avx2_vnni = avx2 && has_avx_vnni();
+        avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vnni");
+        avx512_bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+#endif
+    }
+};
+
 // `kernels` is null where the compiler knew no such instructions.
 void add(std::vector<const Kernels*>& found, bool supported, const Kernels* kernels) {
     if (supported && kernels) found.push_back(kernels);
 }
 
 std::vector<const Kernels*> detect() {
+    const Features features;
     std::vector<const Kernels*> found;
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vnni");
-    const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-    add(found, bf16 && may_use_amx(), amx_bf16_kernels());
-    add(found, bf16, avx512_bf16_kernels());
-    add(found, avx512, avx512_vnni_kernels());
-    add(found, avx2 && has_avx_vnni(), avx2_vnni_kernels());
-    add(found, avx2, avx2_kernels());
-#endif
-    add(found, true, portable_kernels());
+    add(found, features.avx512_bf16 && may_use_amx(), amx_bf16_kernels);
+    add(found, features.avx512_bf16, avx512_bf16_kernels);
+    add(found, features.avx512, avx512_vnni_kernels);
+    add(found, features.avx2_vnni, avx2_vnni_kernels);
+    add(found, features.avx2, avx2_kernels);
+    add(found, true, portable_kernels);
     return found;
 }
 
 // Of the kernels that are not listed.
-const Kernels* test_kernels() {
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) return amx_emulated_kernels();
-#endif
-    return nullptr;
-}
+const Kernels* test_kernels() { return Features().avx512_bf16 ? amx_emulated_kernels : nullptr; }
 
 }  // namespace
 

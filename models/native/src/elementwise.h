@@ -9,7 +9,7 @@ namespace {
 
 // e^x to 2 units in the last place for x above -87, and 0 to 1e-38 below: Cephes' expf (Moshier).
 inline Lanes exponential(Lanes x) {
-    x = larger(smaller(x, splat(88.0f)), splat(-87.0f));
+    x = larger(splat(-87.0f), smaller(splat(88.0f), x));  // in this order a NaN stays one
     Lanes n = nearest(x * splat(1.44269504088896341f));
     Lanes r = fma(n, splat(-0.693359375f), x);
     r = fma(n, splat(2.12194440e-4f), r);
@@ -47,16 +47,20 @@ void encode(int format, const float* x, const Activations& to, int row, int firs
     }
 }
 
-bool norm(const float* x, const float* weight, int size, float eps, float* out) {
+// One over the root of the mean square of `size` numbers; a NaN where their squares' sum is one or overflowed, so that
+// what cannot be right is seen in everything that follows.
+inline Lanes inverse_root(float squares, int size, float eps) {
+    return splat(squares <= 3.0e38f ? 1.0f / __builtin_sqrtf(squares / float(size) + eps) : __builtin_nanf(""));
+}
+
+void norm(const float* x, const float* weight, int size, float eps, float* out) {
     Lanes squares = splat(0.0f);
     for (int i = 0; i < size; i += kPanel) {
         Lanes v = load(x + i);
         squares = fma(v, v, squares);
     }
-    float total = sum(squares);
-    Lanes factor = splat(1.0f / __builtin_sqrtf(total / float(size) + eps));
+    Lanes factor = inverse_root(sum(squares), size, eps);
     for (int i = 0; i < size; i += kPanel) store(out + i, load(weight + i) * (load(x + i) * factor));
-    return total <= 3.0e38f;  // false for a NaN too
 }
 
 void rotate(float* head, const float* cosines, const float* sines, int head_dim) {

@@ -9,6 +9,7 @@ using namespace speech;
 
 namespace {
 
+constexpr int kLayoutVersion = 3;  // of the packed weights
 constexpr int kPiece = 128;  // rows that go through the layers together
 
 template <class Call>
@@ -31,7 +32,24 @@ Object* created(Arguments&... arguments) {
 
 }  // namespace
 
-int speech_layout_version() { return 3; }
+const char* speech_abi() {
+    static const std::string abi = [] {
+        std::string parts = "sources=" SPEECH_SOURCES;
+        auto add = [&](const std::string& name, size_t number) { parts += " " + name + "=" + std::to_string(number); };
+        add("layout", kLayoutVersion);
+        add("Linear", sizeof(Linear));
+        add("LayerDescription", sizeof(LayerDescription));
+        add("StackDescription", sizeof(StackDescription));
+        add("PredictorDescription", sizeof(PredictorDescription));
+        add("StepDescription", sizeof(StepDescription));
+        add("CodecDescription", sizeof(CodecDescription));
+        add("CodecCall", sizeof(CodecCall));
+        add("SamplingRow", sizeof(SamplingRow));
+        add("PredictorCall", sizeof(PredictorCall));
+        return parts;
+    }();
+    return abi.c_str();
+}
 
 const char* speech_instruction_sets() {
     static const std::string names = [] {
@@ -51,7 +69,7 @@ int speech_multiply(const Kernels* kernels, const Linear* linear, const float* x
         std::vector<Buffer<uint8_t>> panel;
         for (int thread = 0; thread < threads; thread++) panel.emplace_back(scratch_bytes(*linear));
         together(threads, [&](Team team) {
-            auto source = [&](int row, float*, bool) { return x + int64_t(row) * linear->inputs; };
+            auto source = [&](int row, float*) { return x + int64_t(row) * linear->inputs; };
             Activations input = encoder.encode(*kernels, *linear, rows, team, source);
             team.divide(linear->outputs / kPanel, kGroup, [&](Range panels) {
                 kernels->product(*linear, input, rows, panels.first, panels.last, out, panel[size_t(team.index)].get());
@@ -67,10 +85,8 @@ Stack* speech_stack_create(const Kernels* kernels, const StackDescription* descr
 
 void speech_stack_destroy(Stack* stack) { delete stack; }
 
-int64_t speech_stack_workspace(const Stack* stack) { return stack->workspace_bytes(); }
-
-int speech_stack_forward(Stack* stack, float* x, float* out, uint8_t* failed, const int32_t* slots,
-                         const int32_t* positions, int rows, int threads) {
+int speech_stack_forward(Stack* stack, float* x, float* out, const int32_t* slots, const int32_t* positions, int rows,
+                         int threads) {
     return guarded([&]() -> int {
         if (rows < 1 || threads < 1 || !stack->valid(spans_of(slots, positions, rows))) return kSpeechBadArgument;
         const int64_t hidden = stack->shape().hidden;
@@ -78,9 +94,7 @@ int speech_stack_forward(Stack* stack, float* x, float* out, uint8_t* failed, co
             const int count = rows - row < kPiece ? rows - row : kPiece;
             const std::vector<Span> spans = spans_of(slots + row, positions + row, count);
             stack->prepare(count, threads);
-            together(threads, [&](Team team) {
-                stack->run(spans, count, x + row * hidden, out + row * hidden, failed + row, team);
-            });
+            together(threads, [&](Team team) { stack->run(spans, count, x + row * hidden, out + row * hidden, team); });
         }
         return kSpeechDone;
     });
@@ -91,8 +105,6 @@ Predictor* speech_predictor_create(Stack* stack, const PredictorDescription* des
 }
 
 void speech_predictor_destroy(Predictor* predictor) { delete predictor; }
-
-int64_t speech_predictor_workspace(const Predictor* predictor) { return predictor->workspace_bytes(); }
 
 int speech_predictor_run(Predictor* predictor, const PredictorCall* call, int threads) {
     return guarded([&]() -> int {
@@ -107,8 +119,6 @@ Codec* speech_codec_create(Stack* stack, const CodecDescription* description) {
 }
 
 void speech_codec_destroy(Codec* codec) { delete codec; }
-
-int64_t speech_codec_workspace(const Codec* codec) { return codec->workspace_bytes(); }
 
 int64_t speech_codec_state(const Codec* codec) { return codec->state_bytes(); }
 

@@ -10,8 +10,10 @@ enum SpeechResult : int { kSpeechDone = 0, kSpeechBadArgument = -1, kSpeechNoMem
 #pragma GCC visibility push(default)
 extern "C" {
 
-// Of the packed weights, see packing.py: a library that was compiled from other sources must not read them.
-int speech_layout_version();
+// What was compiled, separated by spaces: a digest of the sources (../sources.py), the version of the packed weights'
+// layout (../packing.py), and the bytes of every structure that callers hand in. Who expects another must not call
+// anything else.
+const char* speech_abi();
 // Names of the instruction sets this processor has kernels for, best first, separated by commas.
 const char* speech_instruction_sets();
 // Null for one that is not among them; "amx_emulated" is there for tests.
@@ -23,19 +25,16 @@ int speech_multiply(const speech::Kernels* kernels, const speech::Linear* linear
 
 speech::Stack* speech_stack_create(const speech::Kernels* kernels, const speech::StackDescription* description);
 void speech_stack_destroy(speech::Stack* stack);
-int64_t speech_stack_workspace(const speech::Stack* stack);
-// x [rows, hidden] is overwritten; out [rows, hidden]; failed [rows] becomes 1 where a NaN or an infinity appeared.
-int speech_stack_forward(speech::Stack* stack, float* x, float* out, uint8_t* failed, const int32_t* slots,
-                         const int32_t* positions, int rows, int threads);
+// x [rows, hidden] is overwritten; out [rows, hidden] is NaN in a row where a NaN or an infinity appeared.
+int speech_stack_forward(speech::Stack* stack, float* x, float* out, const int32_t* slots, const int32_t* positions,
+                         int rows, int threads);
 
 speech::Predictor* speech_predictor_create(speech::Stack* stack, const speech::PredictorDescription* description);
 void speech_predictor_destroy(speech::Predictor* predictor);
-int64_t speech_predictor_workspace(const speech::Predictor* predictor);
 int speech_predictor_run(speech::Predictor* predictor, const speech::PredictorCall* call, int threads);
 
 speech::Codec* speech_codec_create(speech::Stack* stack, const speech::CodecDescription* description);
 void speech_codec_destroy(speech::Codec* codec);
-int64_t speech_codec_workspace(const speech::Codec* codec);
 // Bytes of past that each slot carries, besides the transformer's cache.
 int64_t speech_codec_state(const speech::Codec* codec);
 int speech_codec_run(speech::Codec* codec, const speech::CodecCall* call, int threads);

@@ -32,7 +32,7 @@ void half_product(const Linear& linear, const RowMap& map, const Window& window,
 
 #include "product.h"
 
-const speech::Kernels* speech::portable_kernels() {
-    static const Kernels kernels = {SPEECH_KERNELS("portable")};
-    return &kernels;
-}
+namespace speech {
+constexpr Kernels kKernels = {SPEECH_KERNELS("portable")};
+const Kernels* const portable_kernels = &kKernels;
+}  // namespace speech

@@ -14,7 +14,6 @@ struct Predictor::Workspace {
           x(2 * int64_t(rows) * stack.hidden),
           state(2 * int64_t(rows) * stack.hidden),
           logits(int64_t(rows) * shape.vocabulary),
-          failed(2 * rows),
           projected(2 * rows, shape.talker_hidden, threads),
           scored(rows, stack.hidden, threads) {
         for (int thread = 0; thread < threads; thread++) {
@@ -22,20 +21,12 @@ struct Predictor::Workspace {
             panel.emplace_back(decoded);
         }
     }
-    int64_t bytes() const {
-        int64_t total =
-            embedded.bytes() + x.bytes() + state.bytes() + logits.bytes() + projected.bytes() + scored.bytes();
-        for (int thread = 0; thread < threads; thread++)
-            total += samplers[size_t(thread)].bytes() + panel[size_t(thread)].bytes();
-        return total;
-    }
 
     int rows, threads;
     Buffer<float> embedded;  // [2 rows, talker_hidden], where there is a projection
     Buffer<float> x;         // [2 rows, hidden]
     Buffer<float> state;     // [2 rows, hidden]
     Buffer<float> logits;    // [rows, vocabulary]
-    Buffer<uint8_t> failed;  // [2 rows] of the stack
     RowEncoder projected, scored;
     std::vector<Sampler> samplers;       // one a thread
     std::vector<Buffer<uint8_t>> panel;  // one a thread
@@ -58,8 +49,6 @@ Predictor::~Predictor() = default;
 bool Predictor::valid(const PredictorCall& call) const {
     return call.rows > 0 && call.rows <= stack_.shape().slots && shape_.groups < stack_.shape().positions + 1;
 }
-
-int64_t Predictor::workspace_bytes() const { return workspace_ ? workspace_->bytes() : 0; }
 
 void Predictor::prepare(int rows, int threads) {
     stack_.prepare(2 * rows, threads);
@@ -104,7 +93,7 @@ void Predictor::begin(const PredictorCall& call, Team team) {
         std::memcpy(to + 2 * row * width, call.hidden + row * width, sizeof(float) * size_t(width));
         std::memcpy(to + (2 * row + 1) * width, call.first + row * width, sizeof(float) * size_t(width));
         std::memset(call.total + row * width, 0, sizeof(float) * size_t(width));
-        work.failed[2 * row] = work.failed[2 * row + 1] = call.failed[row] = 0;
+        call.failed[row] = 0;
     }
     team.barrier();
 }
@@ -116,7 +105,7 @@ void Predictor::pass(const std::vector<Span>& spans, int rows, Team team) {
                  work.x.get(), team);
         team.barrier();
     }
-    stack_.run(spans, rows, work.x.get(), work.state.get(), work.failed.get(), team);
+    stack_.run(spans, rows, work.x.get(), work.state.get(), team);
 }
 
 // Logits of one group from the last position of each row, and a code from them.
@@ -163,7 +152,7 @@ void Predictor::embed(int group, int64_t code, float* to, float* total) const {
 void Predictor::multiply(const Linear& linear, const float* bias, RowEncoder& encoder, int rows, const float* x,
                          int64_t stride, float* out, Team team) {
     const Kernels& kernels = stack_.kernels();
-    auto source = [&](int row, float*, bool) { return x + row * stride; };
+    auto source = [&](int row, float*) { return x + row * stride; };
     Activations input = encoder.encode(kernels, linear, rows, team, source);
     team.divide(linear.outputs / kPanel, kGroup, [&](Range panels) {
         kernels.product(linear, input, rows, panels.first, panels.last, out,

@@ -14,7 +14,7 @@ struct PredictorCall {
     const SamplingRow* sampling;  // [rows]
     int64_t* codes;               // [rows, groups]
     float* total;                 // [rows, talker_hidden]: sum of the codes' embeddings
-    uint8_t* failed;              // [rows]: 1 where a NaN or an infinity appeared
+    uint8_t* failed;              // [rows]: 1 where a logit is NaN or infinite; such a row's codes mean nothing
     int32_t rows;
 };
 
@@ -26,7 +26,6 @@ public:
 
     void run(const PredictorCall& call, int threads);
     bool valid(const PredictorCall& call) const;
-    int64_t workspace_bytes() const;
 
 private:
     struct Workspace;

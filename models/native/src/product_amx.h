@@ -46,7 +46,7 @@ struct ScatteredRows {
     template <int Tile>
     void load(int64_t offset) const {
         alignas(64) uint8_t together[kTileBytes];
-        for (int r = 0; r < count; r++) std::memcpy(together + r * 64, map.row(first + r) + offset, 64);
+        for (int r = 0; r < count; r++) std::memcpy(together + r * 64, row_of(map, first + r) + offset, 64);
         load_tile<kRows + Tile>(together, 64);
     }
 };
@@ -112,9 +112,9 @@ void cover_amx(const Linear& linear, const RowMap& map, const Window& window, Ra
         if (scattered)
             amx_rows<1>(linear, ScatteredRows{map, row, count}, window, panels, to, stride);
         else if (count > kTileSide)
-            amx_rows<2>(linear, EvenRows{map.row(row), map.row_stride}, window, panels, to, stride);
+            amx_rows<2>(linear, EvenRows{row_of(map, row), map.row_stride}, window, panels, to, stride);
         else
-            amx_rows<1>(linear, EvenRows{map.row(row), map.row_stride}, window, panels, to, stride);
+            amx_rows<1>(linear, EvenRows{row_of(map, row), map.row_stride}, window, panels, to, stride);
         row += count;
     }
     release_tiles();

@@ -22,9 +22,6 @@ public:
     Activations view(int inputs) const {
         return {values_.get(), halves_.get(), codes_.get(), scales_.get(), corrections_.get(), inputs};
     }
-    int64_t bytes() const {
-        return values_.bytes() + halves_.bytes() + codes_.bytes() + scales_.bytes() + corrections_.bytes();
-    }
 
 private:
     Buffer<float> values_;
@@ -46,24 +43,17 @@ public:
         }
     }
 
-    // source(row, scratch, first) -> the row's values, in `scratch` [inputs] or elsewhere; `first` is true in one
-    // thread for each row.
+    // source(row, scratch) -> the row's values, in `scratch` [inputs] or elsewhere.
     template <class Source>
     Activations encode(const Kernels& kernels, const Linear& linear, int rows, Team team, const Source& source) {
         bool alone = rows <= kPrivate;
         Activations to = (alone ? private_[team.index] : shared_[0]).view(linear.inputs);
         for (int row = alone ? 0 : team.index; row < rows; row += alone ? 1 : team.size) {
-            const float* values = source(row, scratch_[team.index].get(), !alone || row % team.size == team.index);
+            const float* values = source(row, scratch_[team.index].get());
             kernels.encode(linear.format, values, to, row, 0, linear.inputs);
         }
         if (!alone) team.barrier();
         return to;
-    }
-
-    int64_t bytes() const {
-        int64_t total = shared_[0].bytes();
-        for (size_t i = 0; i < private_.size(); i++) total += private_[i].bytes() + scratch_[i].bytes();
-        return total;
     }
 
 private:

@@ -11,7 +11,6 @@ public:
 
     // `uniform` in [0, 1): the smallest code whose cumulative probability exceeds it.
     int draw(const float* logits, const SamplingRow& row, double uniform);
-    int64_t bytes() const { return scores_.bytes() + order_.bytes() + cumulative_.bytes(); }
 
 private:
     void keep_top_k(int wanted);

@@ -24,13 +24,6 @@ struct Stack::Workspace {
             panel.emplace_back(decoded);
         }
     }
-    int64_t bytes() const {
-        int64_t total =
-            qkv.bytes() + gate_up.bytes() + products.bytes() + normed.bytes() + attended.bytes() + gated.bytes();
-        for (int thread = 0; thread < threads; thread++)
-            total += scores[thread].bytes() + head[thread].bytes() + panel[thread].bytes();
-        return total;
-    }
 
     int rows, threads;
     Buffer<float> qkv;       // [rows, (heads + 2 kv_heads) * head_dim]
@@ -63,8 +56,6 @@ void Stack::prepare(int rows, int threads) {
     workspace_ = std::make_unique<Workspace>(shape_, rows, threads, decoded);
 }
 
-int64_t Stack::workspace_bytes() const { return workspace_ ? workspace_->bytes() : 0; }
-
 bool Stack::valid(const std::vector<Span>& spans) const {
     std::vector<bool> seen(size_t(shape_.slots), false);
     for (const Span& span : spans) {
@@ -82,13 +73,12 @@ Memory Stack::memory(int layer, int slot, int kv) const {
             shape_.head_dim};
 }
 
-void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, uint8_t* failed, Team team) {
+void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, Team team) {
     Workspace& work = *workspace_;
     const int hidden = shape_.hidden;
     auto normed = [&](const float* weight) {
-        return [&, weight](int row, float* scratch, bool first) {
-            bool finite = kernels_.norm(x + int64_t(row) * hidden, weight, hidden, shape_.norm_eps, scratch);
-            if (first && !finite) failed[row] = 1;
+        return [&, weight](int row, float* scratch) {
+            kernels_.norm(x + int64_t(row) * hidden, weight, hidden, shape_.norm_eps, scratch);
             return static_cast<const float*>(scratch);
         };
     };
@@ -100,7 +90,7 @@ void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, 
                              work.panel[size_t(team.index)].get());
         });
         team.barrier();
-        attend(number, spans, failed, team);
+        attend(number, spans, team);
         team.barrier();
         add_product(layer.output, work.attended.view(layer.output.inputs), rows, x, team);
         team.barrier();
@@ -112,30 +102,29 @@ void Stack::run(const std::vector<Span>& spans, int rows, float* x, float* out, 
     }
     for (int row = team.index; row < rows; row += team.size) {
         int64_t at = int64_t(row) * hidden;
-        if (!kernels_.norm(x + at, shape_.norm, hidden, shape_.norm_eps, out + at)) failed[row] = 1;
+        kernels_.norm(x + at, shape_.norm, hidden, shape_.norm_eps, out + at);
     }
     team.barrier();
 }
 
 // Every key-value head of every span is one piece of work: it stores the span's keys and values, then attends.
-void Stack::attend(int layer, const std::vector<Span>& spans, uint8_t* failed, Team team) {
+void Stack::attend(int layer, const std::vector<Span>& spans, Team team) {
     team.divide(int(spans.size()) * shape_.kv_heads, 1, [&](Range pieces) {
         for (int piece = pieces.first; piece < pieces.last; piece++) {
             const Span& span = spans[size_t(piece / shape_.kv_heads)];
             int kv = piece % shape_.kv_heads;
-            attend_span(memory(layer, span.slot, kv), layers_[size_t(layer)], span, kv, failed, team);
+            attend_span(memory(layer, span.slot, kv), layers_[size_t(layer)], span, kv, team);
         }
     });
 }
 
-void Stack::attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, uint8_t* failed,
-                        Team team) {
+void Stack::attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, Team team) {
     Workspace& work = *workspace_;
     const int dim = shape_.head_dim, group = shape_.heads / shape_.kv_heads, half = dim / 2;
     const int64_t stride = int64_t(shape_.heads + 2 * shape_.kv_heads) * dim;
     auto prepare = [&](float* head, const float* weight, int row) {
         int64_t position = span.start + row;
-        if (weight && !kernels_.norm(head, weight, dim, shape_.norm_eps, head)) failed[span.first + row] = 1;
+        if (weight) kernels_.norm(head, weight, dim, shape_.norm_eps, head);
         kernels_.rotate(head, shape_.cosines + position * half, shape_.sines + position * half, dim);
     };
     const Activations to = work.attended.view(shape_.heads * dim);

@@ -20,20 +20,18 @@ public:
 
     // Room for calls of up to `rows` rows on `threads` threads; before run, outside of the team.
     void prepare(int rows, int threads);
-    // x [rows, hidden] is overwritten; out [rows, hidden] is what the final norm gives. failed[row] becomes 1 where a
-    // NaN or an infinity appeared. Called by every thread of a team; returns after a barrier.
-    void run(const std::vector<Span>& spans, int rows, float* x, float* out, uint8_t* failed, Team team);
+    // x [rows, hidden] is overwritten; out [rows, hidden] is what the final norm gives, NaN in a row where a NaN or an
+    // infinity appeared. Called by every thread of a team; returns after a barrier.
+    void run(const std::vector<Span>& spans, int rows, float* x, float* out, Team team);
 
     bool valid(const std::vector<Span>& spans) const;
     const Kernels& kernels() const { return kernels_; }
     const StackDescription& shape() const { return shape_; }
-    int64_t workspace_bytes() const;
 
 private:
     struct Workspace;
-    void attend(int layer, const std::vector<Span>& spans, uint8_t* failed, Team team);
-    void attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, uint8_t* failed,
-                     Team team);
+    void attend(int layer, const std::vector<Span>& spans, Team team);
+    void attend_span(const Memory& memory, const LayerDescription& layer, const Span& span, int kv, Team team);
     void add_product(const Linear& linear, const Activations& x, int rows, float* to, Team team);
     void gated_product(const Linear& linear, const Activations& x, int rows, int down_format, Team team);
     Memory memory(int layer, int slot, int kv) const;

@@ -1,14 +1,13 @@
-// What the library is made of: plain structures shared by all translation units and mirrored in ../library.py.
+// What the library is made of: plain structures shared by all translation units; ../structures.py mirrors those that
+// cross the interface.
 #pragma once
 #include <cstdint>
 
 namespace speech {
 
-constexpr int kBlock = 64;        // inputs that share one scale, in int8 and nf4
-constexpr int kPanel = 16;        // outputs that are computed together: one lane each
-constexpr int kMaxHeadDim = 256;  // widest attention head
-
-constexpr int kGroup = 6;  // panels that are handed out together: tiles take two or three at a time
+constexpr int kBlock = 64;  // inputs that share one scale, in int8 and nf4
+constexpr int kPanel = 16;  // outputs that are computed together: one lane each
+constexpr int kGroup = 6;   // panels that are handed out together: tiles take two or three at a time
 
 enum Format : int32_t { kFloat = 0, kHalf = 1, kInt8 = 2, kNf4 = 3 };  // kHalf is bfloat16
 
@@ -37,9 +36,13 @@ struct RowMap {
     uint8_t* start;
     int64_t slot_stride, row_stride;
     int per_slot;
-
-    uint8_t* row(int index) const { return start + index / per_slot * slot_stride + index % per_slot * row_stride; }
 };
+
+// Static, as every function that is compiled once for each instruction set must be: of one that is not, the linker
+// keeps whichever copy it likes, and other processors would run into its instructions.
+static inline uint8_t* row_of(const RowMap& map, int index) {
+    return map.start + index / map.per_slot * map.slot_stride + index % map.per_slot * map.row_stride;
+}
 
 // What a product reads of a row: `taps` stretches of `width` values, `step` values apart. A plain product has one, a
 // convolution one for each element of its kernel.
@@ -71,8 +74,8 @@ struct Kernels {
     void (*encode)(int format, const float* x, const Activations& to, int row, int first, int count);
     // out [rows, outputs], panels first .. last only. `scratch` holds scratch_bytes(linear).
     void (*product)(const Linear&, const Activations&, int rows, int first, int last, float* out, uint8_t* scratch);
-    // Root mean square norm of one row; false when x holds a NaN or an infinity.
-    bool (*norm)(const float* x, const float* weight, int size, float eps, float* out);
+    // Root mean square norm of one row; all NaN where x holds a NaN or an infinity, or its squares overflow.
+    void (*norm)(const float* x, const float* weight, int size, float eps, float* out);
     // Rotary embedding of one head in place; angles: [head_dim / 2] each.
     void (*rotate)(float* head, const float* cosines, const float* sines, int head_dim);
     // out[i] = silu(gate[i]) * up[i]; gate and up come as alternating panels, count is that of out.
@@ -91,17 +94,18 @@ struct Kernels {
 };
 
 // Bytes a product may need to decode two panels.
-inline int64_t scratch_bytes(const Linear& linear) {
+static inline int64_t scratch_bytes(const Linear& linear) {
     return linear.format == kNf4 ? int64_t(linear.inputs) / kBlock * 2 * (kBlock * kPanel + 2 * kPanel) : 0;
 }
 
-// Null where the compiler knows no such instructions. Whether the processor has them is for dispatch.cpp to say.
-const Kernels* amx_bf16_kernels();
-const Kernels* amx_emulated_kernels();
-const Kernels* avx512_bf16_kernels();
-const Kernels* avx512_vnni_kernels();
-const Kernels* avx2_vnni_kernels();
-const Kernels* avx2_kernels();
-const Kernels* portable_kernels();
+// Null where the compiler knows no such instructions. Whether the processor has them is for dispatch.cpp to say: these
+// are data, so that nothing compiled for them runs before it was asked.
+extern const Kernels* const amx_bf16_kernels;
+extern const Kernels* const amx_emulated_kernels;
+extern const Kernels* const avx512_bf16_kernels;
+extern const Kernels* const avx512_vnni_kernels;
+extern const Kernels* const avx2_vnni_kernels;
+extern const Kernels* const avx2_kernels;
+extern const Kernels* const portable_kernels;
 
 }  // namespace speech

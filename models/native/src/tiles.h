@@ -29,7 +29,7 @@ void cover(const Linear& linear, const RowMap& map, const Window& window, Range 
         for (int row = rows.first; row < rows.last; row += Shape::rows) {
             int count = rows.last - row < Shape::rows ? rows.last - row : Shape::rows;
             const Value* values[Shape::rows];
-            for (int r = 0; r < count; r++) values[r] = reinterpret_cast<const Value*>(map.row(row + r));
+            for (int r = 0; r < count; r++) values[r] = reinterpret_cast<const Value*>(row_of(map, row + r));
             bool wide = together > 1 && Shape::panels(count) == together;
             for (int p = 0; p < together; p += wide ? together : 1) {
                 float* to = out + (row - rows.first) * stride + (panel + p - panels.first) * kPanel;

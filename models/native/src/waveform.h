@@ -77,7 +77,7 @@ void layer_norm(float* x, const float* weight, const float* bias, int size, floa
         Lanes centred = load(x + i) - mean;
         squares = fma(centred, centred, squares);
     }
-    Lanes factor = splat(1.0f / __builtin_sqrtf(sum(squares) / float(size) + eps));
+    Lanes factor = inverse_root(sum(squares), size, eps);
     for (int i = 0; i < size; i += kPanel)
         store(x + i, fma((load(x + i) - mean) * factor, load(weight + i), load(bias + i)));
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,9 +27,11 @@ EMBEDDED_NOTICE = (
     "have random weights and babble); for natural speech set "
     f"{WEIGHTS_VARIABLE} to hub, or to a folder that holds the published checkpoints"
 )
-APP_NAME = "tts"
+INGRESS = "ingress"  # the deployment before the models, so no model may be called that
 RESIDENCY_POLICY = "deployments.residency:residency"  # the app's `autoscaling_policy` in serve_config.yaml
 ROOM_FOR_QUESTIONS = 32  # requests in a replica that are no utterances of their own: refusals, reports, joined ones
+
+_SERVES = {"num_cpus", "min_replicas", "idle_s", "drain_s"}  # of a model, what Ray Serve is told and not the engine
 
 KeyDigest = Annotated[str, Field(pattern=f"^{KEY_DIGEST}$")]
 Precision = Literal["fp32", "bf16", "int8", "nf4"]
@@ -68,6 +71,13 @@ class ModelConfig(Settings):
     min_replicas: Literal[0, 1] = 1  # 0: loaded for its first request, gone when idle or when another needs its memory
     idle_s: PositiveFloat = 600.0  # after which an idle model leaves, where min_replicas is 0
     drain_s: PositiveFloat = 60.0  # how long a stopping replica may finish what it has begun
+
+    @field_validator("id")
+    @classmethod
+    def _is_a_models(cls, name: str) -> str:
+        if name == INGRESS:
+            raise ValueError(f"{INGRESS!r} is what comes before the models")
+        return name
 
     @property
     def max_ongoing_requests(self) -> int:
@@ -156,6 +166,21 @@ class AppConfig(Settings):
         if self.weights_source == "embedded":
             return min(model.memory_budget_mb, EMBEDDED_BUDGET_MB) * MIB
         return model.memory_budget_mb * MIB
+
+    def for_replica(self, model: ModelConfig) -> Self:
+        """All that a model's replica needs to know: what concerns others does not reach it."""
+        return type(self)(
+            models=(model,),
+            weights=self.weights,
+            voices=self.voices,
+            logs=self.logs,
+            max_passage_characters=self.max_passage_characters,
+        )
+
+    def loaded_with(self, model: ModelConfig) -> str:
+        """A digest of all that a replica cannot change once its model is loaded."""
+        chosen = {**model.model_dump(exclude=_SERVES), "source": self.source(model), "budget": self.budget_bytes(model)}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
     @property
     def kept_bytes(self) -> int:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from ray import serve
 from ray.serve.handle import DeploymentHandle
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments import logs
-from deployments.config import APP_NAME, AppConfig
+from deployments.config import INGRESS, AppConfig
 from deployments.http_app import create_app
 from deployments.model_client import ServeModelClient
 from deployments.presence import PresenceWatch
@@ -15,14 +17,29 @@ from deployments.replica_port import keep_to_node
 
 
 class Ingress:
-    """Made in a replica, where the handles of the models are known."""
+    """Made in a replica, where the handles of the models are known. Another configuration makes another app here:
+    what the former one has begun it brings to its end."""
 
-    def __init__(self, config: AppConfig, models: Mapping[str, DeploymentHandle[Any]]) -> None:
+    def __init__(self, models: Mapping[str, DeploymentHandle[Any]]) -> None:
         keep_to_node()
-        logs.configure(config.logs_directory, "ingress")
-        self._config = config
-        watch = PresenceWatch(APP_NAME)
+        watch = PresenceWatch(serve.get_replica_context().app_name)
         self._clients = {model_id: ServeModelClient(handle, watch) for model_id, handle in models.items()}
+        self._config: AppConfig | None = None
+        self._current: ASGIApp | None = None
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._config, self._clients)
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve calls this before the first request, whenever the configuration changes, and when it lost track."""
+        config = AppConfig.model_validate(user_config)
+        if config == self._config:
+            return
+        logs.configure(config.logs_directory, INGRESS)
+        self._current = create_app(config, self._clients)
+        self._config = config
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Serve asks for the app, and has it start up, before it says the configuration."""
+        return Router(redirect_slashes=False, default=self._answer)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._current is not None, "Serve has called reconfigure"
+        await self._current(scope, receive, send)

@@ -16,79 +16,76 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deployments import own_ray
-from deployments.config import APP_NAME, EMBEDDED_NOTICE
+from deployments.config import EMBEDDED_NOTICE
 from deployments.launch import Launch, LaunchError, check_memory, read_launch
+from deployments.rollout import Rollout
 from deployments.session import RELOAD_SIGNAL, run_in_own_session
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is here, whatever proxy there is
 POLL_S = 0.5
 SAID = {"ready": "ready", "cold": "cold: its first request loads it"}
 STOP_S = 10.0  # what replicas take to end, beyond finishing what runs
 
 
 def start(launch: Launch, directory: Path) -> str:
-    """A Ray of our own, its files below `directory`, and the app in it; returns Ray's address before the models are
-    loaded."""
+    """A Ray of our own, its files below `directory`, and Serve in it, with no app yet; returns Ray's address."""
+    try:
+        own_ray.make_token()
+    except (OSError, RuntimeError) as error:
+        raise LaunchError(
+            f"Ray keeps its token in the home folder, which has to be there: {error}; set HOME"
+        ) from error
     address = own_ray.start(directory, launch.memory_bytes)
     from ray import serve  # not before: the environment is read when it is imported
 
-    # `serve run` finds Serve started, and with less to say than it would have by default.
-    serve.start(proxy_location="HeadOnly", http_options=dict(launch.http_options), logging_config=LOGGING)
-    deploy(launch)
+    serve.start(
+        proxy_location=launch.deployment.proxy_location,
+        http_options=launch.http_options.model_dump(),
+        grpc_options=launch.deployment.grpc_options.model_dump(),
+        controller_options=launch.deployment.controller_options,
+        logging_config=LOGGING,
+    )
     return address
 
 
-def deploy(launch: Launch) -> None:
-    """Put the app of the deployment file in place of the one that runs, which finishes what it has begun."""
-    from ray.serve.scripts import cli
-
-    cli.main(["run", "--non-blocking", str(launch.path)], standalone_mode=False)
-
-
-def wait_until_ready(launch: Launch, stopping: threading.Event) -> bool:
+def wait_until_ready(rollout: Rollout, stopping: threading.Event) -> bool:
     """Tell of each model that becomes ready; True when all are that are not left cold. Raises LaunchError when the app
     cannot start."""
+    launch = rollout.launch
     told: dict[str, str] = {}
     awaited = {model.id: "ready" if model.min_replicas else "cold" for model in launch.config.models}
     while not stopping.wait(POLL_S):
-        for model_id, state in sorted(_health(launch).items()):
+        rollout.look()
+        for model_id, state in sorted(health(launch).items()):
             if state in ("ready", awaited.get(model_id)) and model_id not in told:
                 told[model_id] = state
                 say(f"{model_id} is {SAID[state]} ({len(told)} of {len(awaited)})")
-        if told.keys() == awaited.keys():
+        if told.keys() == awaited.keys() and rollout.settled:
             return True
-        _raise_if_failed()
     return False
 
 
-def _health(launch: Launch) -> dict[str, str]:
+def health(launch: Launch) -> dict[str, str]:
     """State by model; empty until the server answers."""
     try:
-        with urllib.request.urlopen(f"{launch.url}/health", timeout=10) as answer:
+        with DIRECT.open(f"{launch.url}/health", timeout=10) as answer:
             return json.load(answer)["models"]
     except (OSError, ValueError, KeyError):
         return {}
 
 
-def _raise_if_failed() -> None:
-    from ray import serve
-
-    app = serve.status().applications.get(APP_NAME)
-    if app is not None and app.status == "DEPLOY_FAILED":
-        reasons = [status.message.strip().rpartition("\n")[2] for status in app.deployments.values() if status.message]
-        raise LaunchError("the app could not be deployed: " + "; ".join([app.message, *reasons]))
-
-
-def stop(drain_s: float) -> None:
-    """Take no new work, finish what runs for at most `drain_s`, leave nothing behind."""
+def stop(launch: Launch) -> None:
+    """Take no new work, finish what runs for as long as `drain_s` says, leave nothing behind."""
     import ray
     from ray import serve
 
     if not ray.is_initialized():
         return
-    serve.delete(APP_NAME, _blocking=False)
-    deadline = time.monotonic() + drain_s
-    while APP_NAME in serve.status().applications and time.monotonic() < deadline:
+    name = launch.app.name
+    serve.delete(name, _blocking=False)
+    deadline = time.monotonic() + max(model.drain_s for model in launch.config.models) + STOP_S
+    while name in serve.status().applications and time.monotonic() < deadline:
         time.sleep(POLL_S)
     ray.shutdown()
 
@@ -129,57 +126,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m deployments.launcher", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"))
-    try:
-        launch = read_launch(parser.parse_args(arguments).config)
-        check_memory(launch)
-    except LaunchError as error:
-        say(str(error))
-        return 1
+    path = parser.parse_args(arguments).config
     stopping, reloading = threading.Event(), threading.Event()
     return run_in_own_session(
-        lambda: run(launch, stopping, reloading),
+        lambda: run(path, stopping, reloading),
         lambda number: (reloading if number == RELOAD_SIGNAL else stopping).set(),
     )
 
 
-def run(launch: Launch, stopping: threading.Event, reloading: threading.Event) -> int:
+def run(path: Path, stopping: threading.Event, reloading: threading.Event) -> int:
     """Start, serve until it is time to stop, stop; returns the exit status."""
     began = time.monotonic()
+    own_ray.set_environment()
+    try:
+        launch = read_launch(path)
+        check_memory(launch)
+    except LaunchError as error:
+        say(str(error))
+        return 1
     directory = Path(tempfile.mkdtemp(prefix="qwen3-tts-"))  # where only we may look in
     say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
     if launch.config.weights_source == "embedded":
         say(EMBEDDED_NOTICE)
     try:
         ray_address = start(launch, directory)
-        if wait_until_ready(launch, stopping):
+        rollout = Rollout()
+        rollout.deploy(launch)
+        if wait_until_ready(rollout, stopping):
             say(f"up after {time.monotonic() - began:.0f} s")
             print(greeting(launch, ray_address), flush=True)
-            while not stopping.wait(POLL_S):
-                if reloading.is_set():
-                    reloading.clear()
-                    launch = reload(launch)
+            watch(rollout, stopping, reloading)
+            launch = rollout.launch
     except LaunchError as error:
         say(f"{error} (Ray's logs: {directory}/ray/session_latest/logs)")
         return 1
     finally:
         say("stopping: finishing what is running")
-        stop(max(model.drain_s for model in launch.config.models) + STOP_S)
+        stop(launch)
     shutil.rmtree(directory, ignore_errors=True)
     say("stopped")
     return 0
 
 
-def reload(launch: Launch) -> Launch:
-    """The deployment file as it is now, deployed; or, where it cannot be, the one that runs on."""
-    try:
-        new = read_launch(launch.path)
-        check_memory(new)
-    except LaunchError as error:
-        say(f"not reloaded: {error}")
-        return launch
-    say(f"deploying {new.path} again: what runs is finished")
-    deploy(new)
-    return new
+def watch(rollout: Rollout, stopping: threading.Event, reloading: threading.Event) -> None:
+    """Serve until it is time to stop, and change to the deployment file as it is then when that is asked for."""
+    while not stopping.wait(POLL_S):
+        try:
+            if reloading.is_set():
+                reloading.clear()
+                rollout.reload()
+                say(f"deploying {rollout.launch.path} again: what runs is finished")
+            if not rollout.settled and (outcome := rollout.look()) is not None:
+                say(outcome)
+        except LaunchError as error:
+            say(f"not reloaded: {error}")
 
 
 if __name__ == "__main__":

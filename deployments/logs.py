@@ -3,8 +3,10 @@
 What is logged are names, numbers and ids, never a key and never what somebody asked to be spoken.
 """
 
+import fcntl
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
@@ -45,6 +47,46 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class SharedFile(RotatingFileHandler):
+    """A log file that two processes may write, as a replica and the one that takes its place do for a while.
+
+    Whoever writes or rotates holds a lock on the file that has the name, so lines stay whole and no generation is
+    renamed twice.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            held = self._hold()
+        except OSError:
+            self.handleError(record)
+            return
+        try:
+            super().emit(record)
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)
+            os.close(held)
+
+    def _hold(self) -> int:
+        """Lock the file, opened anew where another process rotated it; the lock outlives a rotation of ours, which
+        closes the stream."""
+        while True:
+            self.stream = self.stream or self._open()
+            held = os.dup(self.stream.fileno())
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if _is_same_file(held, self.baseFilename):
+                return held
+            os.close(held)
+            self.stream.close()
+            self.stream = None
+
+
+def _is_same_file(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def configure(directory: Path, process: str, model: str | None = None) -> None:
     """Log to `directory`/`process`.jsonl, and warnings to standard error too, which is in Ray's own log.
 
@@ -56,7 +98,7 @@ def configure(directory: Path, process: str, model: str | None = None) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / f"{process}.jsonl"
-        handlers.append(RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8"))
+        handlers.append(SharedFile(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8"))
     except OSError as error:
         trouble = error
     for handler in handlers:

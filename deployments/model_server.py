@@ -83,12 +83,17 @@ class ModelServer:
     def __init__(
         self, config: AppConfig, model: ModelConfig, engine_factory: EngineFactory = load_configured_engine
     ) -> None:
-        self._library = VoiceLibrary(config.voices_directory)
+        self.adopt(config)
         self._engine = engine_factory(config, model)
-        self._joining = Joining(lambda request: Reading(self._engine, request, config.max_passage_characters))
+        self._joining = Joining(lambda request: Reading(self._engine, request, self._max_passage_characters))
         info = self._engine.info
         self._conditioner = Conditioner(info.fingerprint, info.languages, self._engine.encode_voice)
         self._memory_limit = memory_budget.MemoryLimit(config.budget_bytes(model), self._engine.memory_report)
+
+    def adopt(self, config: AppConfig) -> None:
+        """What may change while the model stays loaded."""
+        self._library = VoiceLibrary(config.voices_directory)
+        self._max_passage_characters = config.max_passage_characters
 
     async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import secrets
+import tempfile
 from pathlib import Path
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # what travels between processes is small
-TOKEN = Path.home() / ".ray" / "auth_token"
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for a token before it looks into ~/.ray
 LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # in spite of its name, 0 means: one machine, so all ports on loopback
 # Said to Ray through the environment, its only way; what the user has set stays.
 SETTINGS = {
@@ -32,13 +34,32 @@ SETTINGS = {
 }
 
 
-def start(directory: Path, memory_bytes: int) -> str:
-    """Start it, with `memory_bytes` for replicas and its sockets and logs below `directory`; returns its address."""
+def set_environment() -> None:
+    """To be called before Ray is imported: that is when it reads the environment."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    import ray  # reads the environment when imported
 
-    TOKEN.parent.mkdir(mode=0o700, exist_ok=True)
+
+def make_token() -> None:
+    """Ray's token where there is none yet. Ray would write it for everybody to read, and whoever has it may run code
+    here. Raises OSError, and RuntimeError where there is no home."""
+    if any(os.environ.get(name) for name in TOKENS):
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".auth_token-") as file:  # of mode 600
+        file.write(secrets.token_hex(32))
+        file.flush()
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            path.chmod(0o600)
+
+
+def start(directory: Path, memory_bytes: int) -> str:
+    """Start it, with `memory_bytes` for replicas and its sockets and logs below `directory`; returns its address."""
+    import ray
+
     ray.init(
         address="local",
         _temp_dir=str(directory / "ray"),  # Ray opens this one to everybody, so it lies in another
@@ -48,8 +69,6 @@ def start(directory: Path, memory_bytes: int) -> str:
         _memory=memory_bytes,
         logging_level=logging.WARNING,
     )
-    if TOKEN.exists():
-        TOKEN.chmod(0o600)  # Ray writes it for everybody to read: whoever has it may run code here
     _dismiss_helpers()
     return ray.get_runtime_context().gcs_address
 

@@ -1,24 +1,25 @@
 """Which models are in memory: Ray Serve's autoscaling policy for the whole app, named in serve_config.yaml.
 
-Serve calls `residency` in its controller many times a second with what it knows of all models that may be cold. It
-starts a cold model on its first request and lets an idle one go after its time; what it cannot know is that memory is
-short. So the policy adds one thing: when a model with waiting requests does not fit beside the others, idle ones give
-way at once, and busy ones after they had their turn. A model that gives way finishes what runs.
+Serve calls `residency` in its controller many times a second with what it knows of all models. It starts a cold model
+on its first request and lets an idle one go after its time; what it cannot know is that memory is short. So the policy
+adds one thing: when a model with waiting requests does not fit beside the others, idle ones give way at once, and busy
+ones after they had their turn. A model that gives way finishes what runs.
 
 This module is imported by Serve's controller, so it imports little.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 import ray
-from ray.serve.config import AutoscalingContext
+from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 Key = TypeVar("Key")
 
+ORDERED_AT = "ordered_at"
 TURN_S = 30.0  # how long a model may work on while another waits for its memory
 
 
@@ -96,44 +97,58 @@ def _making_way(models: Sequence[Resident], place: int, loaded: Iterable[int], f
 def residency(
     contexts: dict[Key, AutoscalingContext],
 ) -> tuple[dict[Key, int], dict[Key, dict[str, Any]]]:
-    """The policy in Serve's form: numbers of replicas by deployment, and no state."""
-    keys = list(contexts)
-    models = [_resident(contexts[key]) for key in keys]
-    decision = decide(models, _capacity(contexts))
+    """The policy in Serve's form: numbers of replicas by deployment, and since when each is ordered, which Serve brings
+    back the next time."""
+    kept = sum(_budget(context) for context in contexts.values() if _stays(context))
+    comers = {key: context for key, context in contexts.items() if not _stays(context)}
+    keys, now = list(comers), time.monotonic()
+    ordered = {key: _ordered_at(context, now) for key, context in comers.items()}
+    decision = decide([_resident(comers[key], now - ordered[key]) for key in keys], _memory() - kept)
     for place in decision.leaving:
-        context = contexts[keys[place]]
-        assert context.config is not None
-        context.config = context.config.model_copy(update={"downscale_to_zero_delay_s": 0.0})
+        config = _config(comers[keys[place]])
+        comers[keys[place]].config = config.model_copy(update={"downscale_to_zero_delay_s": 0.0})
     replicas = {keys[place]: 1 for place in decision.working}
     replicas.update({keys[place]: 0 for place in decision.idle | decision.leaving})
-    return replicas, {}
+    return replicas, {key: {ORDERED_AT: at} for key, at in ordered.items() if at > float("-inf")}
 
 
-def settings(budget: int, kept: int) -> dict[str, int]:
-    """What the policy has to know of a deployment: its budget, and bytes that models which are never cold take."""
-    return {"budget": budget, "kept": kept}
+def settings(budget: int) -> dict[str, float]:
+    """What the policy has to know of a deployment, as Serve can be told it.
+
+    A policy sees nothing of a deployment but its scaling, and the keywords of a policy, which would be the place, count
+    as code: Serve would replace all replicas of the app when one budget changes. `downscale_delay_s` means nothing
+    where there is one replica at most.
+    """
+    return {"downscale_delay_s": float(budget)}
 
 
-def _resident(context: AutoscalingContext) -> Resident:
-    ordered_at = context.last_scale_up_time
+def _config(context: AutoscalingContext) -> AutoscalingConfig:
+    assert context.config is not None, "Serve gives a context to deployments that scale"
+    return context.config
+
+
+def _budget(context: AutoscalingContext) -> int:
+    return int(_config(context).downscale_delay_s)
+
+
+def _stays(context: AutoscalingContext) -> bool:
+    """Whether the model is never cold."""
+    return _config(context).min_replicas > 0
+
+
+def _ordered_at(context: AutoscalingContext, now: float) -> float:
+    """When the policy first saw the model's order, by the clock that nobody sets."""
+    return context.policy_state.get(ORDERED_AT, now) if context.target_num_replicas > 0 else float("-inf")
+
+
+def _resident(context: AutoscalingContext, since_s: float) -> Resident:
     return Resident(
-        budget=_setting(context, "budget"),
+        budget=_budget(context),
         running=context.current_num_replicas > 0,
         ordered=context.target_num_replicas > 0,
         requests=context.total_num_requests > 0,
-        since_s=float("inf") if ordered_at is None else time.time() - ordered_at,
+        since_s=since_s,
     )
-
-
-def _setting(context: AutoscalingContext, name: str) -> int:
-    assert context.config is not None, "Serve gives a context to deployments that scale"
-    return context.config.policy.policy_kwargs[name]
-
-
-def _capacity(contexts: Mapping[Any, AutoscalingContext]) -> int:
-    """Bytes for all models that may be cold."""
-    kept = max((_setting(context, "kept") for context in contexts.values()), default=0)
-    return _memory() - kept
 
 
 @cache

@@ -20,17 +20,27 @@ def run_in_own_session(act: Callable[[], int], hear: Callable[[int], None]) -> i
     """Call `act` in a child process and return its exit status; meanwhile a thread of the child calls `hear` with the
     number of each signal that comes here, and with SIGTERM's should this process be killed outright."""
     hearing, telling = os.pipe()
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # what comes before both are ready waits
     child = os.fork()
     if child == 0:
         os.close(telling)
         os.setsid()
+        _forget_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         threading.Thread(target=_listen, args=(hearing, hear), daemon=True).start()
         sys.exit(act())
     os.close(hearing)
     for number in SIGNALS:
         signal.signal(number, lambda number, _: _tell(telling, number))
+    signal.pthread_sigmask(signal.SIG_SETMASK, heard)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def _forget_signals() -> None:
+    """Drop those that wait: they were for the parent's group, to which this process belonged a moment ago."""
+    for number in SIGNALS:
+        signal.signal(number, signal.signal(number, signal.SIG_IGN))
 
 
 def _tell(telling: int, number: int) -> None:

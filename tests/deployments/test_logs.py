@@ -1,5 +1,7 @@
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,3 +135,25 @@ def test_ray_logs_faults_and_not_refusals(
     monkeypatch.setattr(logging.getLogger(logs.RAYS), "propagate", True)
     logging.getLogger(logs.RAYS).error("Request failed.", exc_info=error)
     assert bool(caplog.records) == logged
+
+
+WRITER = """
+import logging, sys
+from pathlib import Path
+from deployments import logs
+
+logs.FILE_BYTES, logs.FILES = 20_000, 1000
+logs.configure(Path(sys.argv[1]), "model", "model")
+for number in range(2000):
+    logging.getLogger("models").info(f"{sys.argv[2]} {number}")
+"""
+
+
+def test_two_replicas_that_overlap_lose_no_line(tmp_path: Path) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name]) for name in ("old", "new")]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    files = list(tmp_path.glob("model.jsonl*"))
+    assert len(files) > 10
+    assert all(file.stat().st_size <= 20_000 for file in files)
+    written = [json.loads(line)["message"] for file in files for line in file.read_text().splitlines()]
+    assert sorted(written) == sorted(f"{name} {number}" for name in ("old", "new") for number in range(2000))

@@ -1,11 +1,17 @@
 """Who is in memory, decided without Ray."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from ray.serve.config import AutoscalingConfig
 
+from deployments import residency
 from deployments.residency import TURN_S, Decision, Resident, decide
 
 COLD = Resident(budget=10, running=False, ordered=False, requests=False, since_s=float("inf"))
@@ -97,3 +103,71 @@ def test_whatever_comes_no_model_is_told_two_things_and_only_those_leave_that_we
     assert all(models[place].requests for place in made.working)
     waiting = [place for place, model in enumerate(models) if model.requests and not model.running]
     assert not waiting or made.working & set(waiting)
+
+
+@settings(max_examples=300)
+@given(st.lists(RESIDENTS, max_size=5), st.integers(20, 60))
+def test_whatever_comes_what_is_granted_fits(models: list[Resident], capacity: int) -> None:
+    """Who stays, who may come and who is on the way fit beside each other. The last of those who may come may have to
+    wait until there is room; then nobody that could go for it is left, and nobody else is on the way."""
+    assume(sum(model.budget for model in models if model.running) <= capacity)
+    made = decide(models, capacity)
+    places = range(len(models))
+    coming = [place for place in places if place in made.working and not models[place].running]
+    staying = [place for place in places if models[place].running and place not in made.leaving]
+    on_the_way = [place for place in places if on_its_way(models[place]) and place not in made.leaving]
+    if sum(models[place].budget for place in {*staying, *coming, *on_the_way}) <= capacity:
+        return
+    last = sorted(coming, key=lambda place: -models[place].since_s if models[place].ordered else 0.0)[-1]
+    assert sum(models[place].budget for place in {*staying, *coming} - {last}) <= capacity
+    assert not on_the_way
+    going = {place for place in staying if may_go(models[place], models[last])}
+    assert sum(models[place].budget for place in {*staying, *coming} - going) > capacity
+
+
+def on_its_way(model: Resident) -> bool:
+    """Ordered, and nobody waits for it any more."""
+    return model.ordered and not model.running and not model.requests
+
+
+def may_go(other: Resident, wanted: Resident) -> bool:
+    turn_is_over = wanted.ordered and wanted.since_s >= TURN_S and other.since_s >= TURN_S
+    return not other.requests or turn_is_over
+
+
+def context(budget: int, running: bool, requests: int, min_replicas: int = 0) -> Any:
+    """What Serve tells of a deployment whose replica is ordered; its own clock has just jumped by a day."""
+    scaling = AutoscalingConfig.model_validate({"min_replicas": min_replicas, **residency.settings(budget)})
+    return SimpleNamespace(
+        config=scaling, current_num_replicas=int(running), target_num_replicas=1, total_num_requests=requests,
+        policy_state={}, last_scale_up_time=time.time() - 86_400,
+    )  # fmt: skip
+
+
+def test_turns_are_measured_by_the_clock_that_nobody_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = {"busy": context(10, running=True, requests=1), "wanted": context(10, running=False, requests=1)}
+    now = 1000.0
+    monkeypatch.setattr(residency, "_memory", lambda: 10)
+    monkeypatch.setattr(residency, "time", SimpleNamespace(monotonic=lambda: now))
+    replicas, states = residency.residency(contexts)
+    assert replicas == {"busy": 1, "wanted": 1}
+    for name, state in states.items():
+        contexts[name].policy_state = state
+    now += TURN_S - 1
+    assert residency.residency(contexts)[0] == {"busy": 1, "wanted": 1}
+    now += 1
+    assert residency.residency(contexts)[0] == {"busy": 0, "wanted": 1}
+
+
+@pytest.mark.parametrize(("memory", "leaves"), [(25, False), (24, True)])
+def test_models_that_stay_take_their_room_and_are_not_decided_about(
+    monkeypatch: pytest.MonkeyPatch, memory: int, leaves: bool
+) -> None:
+    contexts = {
+        "kept": context(5, running=True, requests=0, min_replicas=1),
+        "idle": context(10, running=True, requests=0),
+        "wanted": context(10, running=False, requests=1),
+    }
+    monkeypatch.setattr(residency, "_memory", lambda: memory)
+    assert residency.residency(contexts)[0] == {"idle": 0, "wanted": 1}
+    assert (contexts["idle"].config.downscale_to_zero_delay_s == 0) is leaves

@@ -15,10 +15,10 @@ from ray.serve._private.common import (
     ReplicaID,
     TimeStampedValue,
 )
-from ray.serve.config import AutoscalingPolicy
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from deployments import residency
-from deployments.app import replica_settings
+from deployments.app import model_options
 from deployments.config import MIB, RESIDENCY_POLICY, AppConfig
 from deployments.launch import RAY_BYTES
 
@@ -33,7 +33,8 @@ class Controller:
         self._ids = {model.id: DeploymentID(name=model.id, app_name="tts") for model in config.models}
         self.targets: dict[str, int] = {}
         for model in config.models:
-            deployment = SimpleNamespace(gang_scheduling_config=None, **replica_settings(config, model))
+            scaling = AutoscalingConfig(**model_options(config, model)["autoscaling_config"])
+            deployment = SimpleNamespace(gang_scheduling_config=None, autoscaling_config=scaling)
             info = SimpleNamespace(deployment_config=deployment, target_capacity=None, target_capacity_direction=None)
             self.targets[model.id] = self._state.register_deployment(self._ids[model.id], cast(Any, info), 0)
         self._state.register(AutoscalingPolicy(policy_function=RESIDENCY_POLICY))

@@ -37,6 +37,7 @@ class Server:
     reports: socket.socket  # where Ray would send what it reports of its use
     headers: Mapping[str, str] = field(default_factory=dict[str, str])  # what clients have to send
     output: list[str] = field(default_factory=list)
+    _lines: "queue.SimpleQueue[str | None]" = field(default_factory=queue.SimpleQueue)
 
     @property
     def port(self) -> int:
@@ -86,13 +87,17 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Read what it says until it has said what to type next."""
-        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
         deadline = time.monotonic() + START_S
         while not any("Ctrl-C stops" in line for line in self.output):
-            line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
-            assert line is not None, "the launcher ended:\n" + "".join(self.output)
-            self.output.append(line)
+            self.next_line(deadline - time.monotonic())
+
+    def next_line(self, seconds: float = TIMEOUT) -> str:
+        """What it says next."""
+        line = self._lines.get(timeout=max(0.1, seconds))
+        assert line is not None, "the launcher ended:\n" + "".join(self.output)
+        self.output.append(line)
+        return line
 
     def send_signal(self, number: signal.Signals) -> None:
         """To its whole process group, as a terminal or a supervisor does."""
@@ -108,11 +113,11 @@ class Server:
             self.process.kill()
             self.reports.close()
 
-    def _read(self, lines: "queue.SimpleQueue[str | None]") -> None:
+    def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            lines.put(line)
-        lines.put(None)
+            self._lines.put(line)
+        self._lines.put(None)
 
 
 def make_checkout(directory: Path) -> Path:
@@ -157,7 +162,7 @@ def environment_of(directory: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {
         **inherited,
-        "QWEN3_TTS_WEIGHTS": "embedded",
+        "QWEN3_TTS_WEIGHTS": "",  # as the deployment file says
         "QWEN3_TTS_VOICES": str(directory / "voices"),
         "QWEN3_TTS_KEYS_FILE": str(directory / "keys"),
         "QWEN3_TTS_LOGS": str(directory / "logs"),

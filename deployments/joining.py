@@ -1,7 +1,12 @@
-"""Identical requests in flight at the same time, computed once.
+"""The same request again while it is being computed: computed once.
 
-Only requests that name a seed are joined: theirs is the same audio in any case. A client that tries again while its
-first try is still being computed costs nothing. The work ends when the last one who listens has left.
+- Requests that name a seed and are alike are the same audio in any case: they are one reading.
+- Requests with the same Idempotency-Key are one reading too, if they are alike.
+- A client that tries again by itself, as OpenAI's do after a timeout, leaves before it comes back. What it left and had
+  nothing of goes on for GRACE_S, and the same request of the same client takes it over.
+
+All hear it from its first chunk, each with a deadline of its own. Without a grace, a reading ends when the last one who
+listens has left.
 """
 
 import asyncio
@@ -9,13 +14,36 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from deployments.events import ServerEvent
 from deployments.reading import Reading
-from models import AudioChunk, Finished, FinishReason, SynthesisRequest, VoicePrompt
+from deployments.repeat import Repeat
+from models import Finished, FinishReason, SynthesisRequest, VoicePrompt
+from models.types import SpeechEvent
 
 MAX_KEPT_BYTES = 6 * 1024 * 1024  # a minute of samples: longer, and nobody can join any more
+GRACE_S = 2.0  # OpenAI's clients try again after half a second, then after one
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Who may join a reading."""
+
+    key: Hashable | None  # by which it is found; None: nobody finds it
+    while_heard: bool = False  # also while somebody listens; else only once it was left
+    grace_s: float = 0.0  # for which it goes on when it was left by one who had nothing of it
+    whole: bool = False  # nothing is had before the end
+
+    @classmethod
+    def of(cls, request: SynthesisRequest, repeat: Repeat | None) -> "Terms":
+        """What a request may share with another that is like it."""
+        grace_s = 0.0 if repeat is None else GRACE_S
+        if request.sampling.seed is not None:
+            return cls(identity(request), True, grace_s, request.whole)
+        if repeat is not None:
+            return cls((repeat, identity(request)), repeat.named, grace_s, request.whole)
+        return cls(None)
 
 
 class Joining:
@@ -24,60 +52,98 @@ class Joining:
     def __init__(self, read: Callable[[SynthesisRequest], Reading]) -> None:
         """`read` makes a reading that has not started."""
         self._read = read
-        self._shared: dict[Hashable, _SharedReading] = {}
+        self._open: dict[Hashable, _SharedReading] = {}  # those that can be joined now
 
-    async def events(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
-        """As of `Reading.events`, from the first chunk on for everyone. Leaving early aborts what nobody else hears."""
-        key = identity(request)
-        source = self._read(request).events() if key is None else self._join(key, request).listen(request.timeout_s)
-        async with aclosing(source):
-            async for event in source:
+    async def events(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]:
+        """Accepted, AudioChunks of at most 480 ms, Finished. Leaving early aborts what nobody else hears, at once or
+        after a grace. Raises as `Reading.start` does."""
+        terms = Terms.of(request, repeat)
+        reading = self._open.get(terms.key) or _SharedReading(self._read(request), terms, self._open)
+        async with aclosing(reading.listen(request.timeout_s)) as events:
+            async for event in events:
                 yield event
-
-    def _join(self, key: Hashable, request: SynthesisRequest) -> "_SharedReading":
-        shared = self._shared.get(key)
-        if shared is None:
-            shared = _SharedReading(self._read(request), lambda: self._shared.pop(key, None))
-            self._shared[key] = shared
-        return shared
 
 
 class _SharedReading:
     """One reading, those who listen, and what a newcomer has missed."""
 
-    def __init__(self, reading: Reading, close: Callable[[], object]) -> None:
-        """`close` is called when nobody may join any more, once or more often. Raises as `Reading.start` does."""
+    def __init__(self, reading: Reading, terms: Terms, shelf: "dict[Hashable, _SharedReading]") -> None:
+        """It lies on the `shelf` while it can be joined. Raises as `Reading.start` does."""
         self._reading = reading
-        self._close = close
+        self._terms = terms
+        self._shelf = shelf
         self._accepted = reading.start()
         self._accepted_at = time.monotonic()
-        self._missed: list[AudioChunk] = []
-        self._missed_bytes = 0
-        self._listeners: list[asyncio.Queue[AudioChunk | Finished | None]] = []
+        self._said: list[SpeechEvent] = []  # for newcomers
+        self._said_bytes = 0
+        self._keeps = terms.key is not None  # what was said: else there are no newcomers
+        self._was_had = False
+        self._has_finished = False
+        self._listeners: list[asyncio.Queue[SpeechEvent | None]] = []
+        self._end_of_grace: asyncio.TimerHandle | None = None
+        if terms.while_heard:
+            shelf[terms.key] = self
         self._task = asyncio.create_task(self._run())
 
     async def listen(self, timeout_s: float | None) -> AsyncGenerator[ServerEvent]:
         """All events, the first of which is told at once; a deadline of one's own."""
         deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
-        heard: asyncio.Queue[AudioChunk | Finished | None] = asyncio.Queue()
-        for chunk in self._missed:
-            heard.put_nowait(chunk)
-        self._listeners.append(heard)
-        self._reading.extend(timeout_s)
+        heard: asyncio.Queue[SpeechEvent | None] = asyncio.Queue()
+        for event in self._said:
+            heard.put_nowait(event)
+        self._come(heard, timeout_s)
         try:
             yield self._accepted_now()
             async for event in self._heard(heard, deadline):
+                self._note_had(event)
                 yield event
         finally:
             self._listeners.remove(heard)
             if not self._listeners:
-                self._close()
-                self._task.cancel()
-                self._reading.stop()
+                self._be_left()
+
+    def _come(self, heard: asyncio.Queue[SpeechEvent | None], timeout_s: float | None) -> None:
+        self._listeners.append(heard)
+        self._reading.extend(timeout_s)
+        if self._end_of_grace is not None:
+            self._end_of_grace.cancel()
+        if self._has_finished or not self._terms.while_heard:
+            self._leave_shelf()
+
+    def _note_had(self, event: SpeechEvent) -> None:
+        """From now on nobody would come for what was left, as everything would have to be said again."""
+        if isinstance(event, Finished) or not self._terms.whole:
+            self._was_had = True
+            if not self._terms.while_heard:
+                self._forget()
+
+    def _be_left(self) -> None:
+        """Nobody listens: end, unless one who had nothing may come again."""
+        may_come = self._keeps and not self._was_had and self._terms.grace_s > 0
+        if may_come and self._shelf.setdefault(self._terms.key, self) is self:
+            self._end_of_grace = asyncio.get_running_loop().call_later(self._terms.grace_s, self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self._leave_shelf()
+        self._task.cancel()
+        self._reading.stop()
+
+    def _leave_shelf(self) -> None:
+        """What lies there of the same key may be another."""
+        if self._shelf.get(self._terms.key) is self:
+            del self._shelf[self._terms.key]
+
+    def _forget(self) -> None:
+        """Take no newcomers any more."""
+        self._keeps = False
+        self._said.clear()
+        self._leave_shelf()
 
     async def _heard(
-        self, heard: "asyncio.Queue[AudioChunk | Finished | None]", deadline: float | None
-    ) -> AsyncGenerator[AudioChunk | Finished]:
+        self, heard: asyncio.Queue[SpeechEvent | None], deadline: float | None
+    ) -> AsyncGenerator[SpeechEvent]:
         frames = 0
         while True:
             try:
@@ -95,7 +161,7 @@ class _SharedReading:
 
     def _accepted_now(self) -> ServerEvent:
         """What was said of the first request, as it is by now."""
-        if self._missed:
+        if self._said:
             return replace(self._accepted, queue_position=0, eta_s=0.0)
         passed = time.monotonic() - self._accepted_at
         return replace(self._accepted, eta_s=max(0.0, self._accepted.eta_s - passed))
@@ -104,36 +170,32 @@ class _SharedReading:
         try:
             async with aclosing(self._reading.spoken()) as events:
                 async for event in events:
+                    self._has_finished = isinstance(event, Finished)
                     self._keep(event)
                     for heard in self._listeners:
                         heard.put_nowait(event)
         finally:
-            self._close()
+            if self._listeners or not self._has_finished:
+                self._leave_shelf()
             self._reading.stop()
             for heard in self._listeners:
                 heard.put_nowait(None)
 
-    def _keep(self, event: AudioChunk | Finished) -> None:
+    def _keep(self, event: SpeechEvent) -> None:
         """For those who come later, while there are not too many samples."""
-        if isinstance(event, Finished):
-            self._close()
+        if not self._keeps:
             return
-        self._missed_bytes += event.samples.nbytes
-        if self._missed_bytes > MAX_KEPT_BYTES:
-            self._close()
-            self._missed.clear()
-        else:
-            self._missed.append(event)
+        self._said.append(event)
+        self._said_bytes += 0 if isinstance(event, Finished) else event.samples.nbytes
+        if self._said_bytes > MAX_KEPT_BYTES:
+            self._forget()
 
 
-def identity(request: SynthesisRequest) -> Hashable | None:
-    """The same for requests whose audio is the same; None where a drawn seed makes each another."""
-    sampling = request.sampling
-    if sampling.seed is None:
-        return None
+def identity(request: SynthesisRequest) -> Hashable:
+    """The same for requests that ask for the same; where they name a seed, their audio is the same too."""
     return (
         *(request.text, request.language, _voice_identity(request.voice), request.description, request.speaker),
-        *(sampling, request.max_frames, request.text_at_once, request.whole, request.priority),
+        *(request.sampling, request.max_frames, request.text_at_once, request.whole, request.priority),
     )
 
 

@@ -12,6 +12,7 @@ from deployments.errors import ModelUnavailableError
 from deployments.events import ServerEvent
 from deployments.model_server import ModelReport
 from deployments.presence import Presence, PresenceWatch
+from deployments.repeat import Repeat
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
 
@@ -19,7 +20,7 @@ from models.types import Samples
 class ModelClient(Protocol):
     """One model, wherever it runs. `deployments.model_server.ModelServer` has the same methods."""
 
-    def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]: ...
+    def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]: ...
 
     async def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt: ...
 
@@ -55,10 +56,11 @@ class ServeModelClient:
         """Whether the model is there; unlike every other call this neither wakes it nor keeps it awake."""
         return await self._watch.of(self._handle.deployment_name)
 
-    async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
+    async def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]:
         """The events of an utterance. Leaving early cancels the request in the replica."""
         # `stream=True` makes Ray answer with the other kind of response than it declares.
-        events = cast(DeploymentResponseGenerator[ServerEvent], self._handle.options(stream=True).speak.remote(request))
+        speak = self._handle.options(stream=True).speak
+        events = cast(DeploymentResponseGenerator[ServerEvent], speak.remote(request, repeat))
         try:
             with _without_ray():
                 async for event in events:

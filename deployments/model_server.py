@@ -14,6 +14,7 @@ from deployments.joining import Joining
 from deployments.node import read_node
 from deployments.presence import Presence
 from deployments.reading import Reading
+from deployments.repeat import Repeat
 from deployments.validation import Conditioner, raise_for_failure
 from models import (
     AudioChunk,
@@ -95,9 +96,10 @@ class ModelServer:
         self._library = VoiceLibrary(config.voices_directory)
         self._max_passage_characters = config.max_passage_characters
 
-    async def speak(self, request: SynthesisRequest) -> AsyncGenerator[ServerEvent]:
-        """All that happens to a request: Accepted, AudioChunks of at most 480 ms, Finished."""
-        async with aclosing(self._joining.events(request)) as events:
+    async def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]:
+        """All that happens to a request, which may be one that comes again: Accepted, AudioChunks of at most 480 ms,
+        Finished."""
+        async with aclosing(self._joining.events(request, repeat)) as events:
             async for event in events:
                 yield event
 

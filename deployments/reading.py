@@ -4,10 +4,9 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 
-from deployments.events import EventBridge, ServerEvent
+from deployments.events import EventBridge
 from models import Accepted, AudioChunk, Finished, FinishReason, SpeechEngine, SynthesisRequest
 from models.passages import split_passages
 from models.seeds import derived_seed
@@ -16,7 +15,7 @@ _COMPLETE = (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)  # the
 
 
 class Reading:
-    """One request; iterate `events` once, or `start` and then iterate `spoken`."""
+    """One request: `start` it, then iterate `spoken`."""
 
     def __init__(self, engine: SpeechEngine, request: SynthesisRequest, longest: int) -> None:
         """`longest`: letters of a passage. Raises InvalidRequestError for a passage with nothing to speak in it."""
@@ -27,17 +26,6 @@ class Reading:
         self._bridge = EventBridge(asyncio.get_running_loop())
         self._deadline = _deadline_after(request.timeout_s)
         self._seed = 0
-
-    async def events(self) -> AsyncGenerator[ServerEvent]:
-        """Accepted, AudioChunks of at most 480 ms, Finished: as for a single utterance. Leaving early aborts."""
-        accepted = self.start()
-        try:
-            yield accepted
-            async with aclosing(self.spoken()) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self.stop()
 
     def start(self) -> Accepted:
         """Queue the first passage. Raises as `SpeechEngine.submit` does."""
@@ -55,7 +43,7 @@ class Reading:
         self._engine.abort(self._current)
 
     async def spoken(self) -> AsyncGenerator[AudioChunk | Finished]:
-        """What comes after Accepted, once started; who reads it must stop it."""
+        """AudioChunks of at most 480 ms, then Finished, as for a single utterance; who reads it must stop it."""
         ends: list[Finished] = []
         for number, part in enumerate(self._parts):
             before = sum(end.frames for end in ends)

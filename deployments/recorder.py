@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.metrics import Metrics
+from deployments.repeat import repeat_of
 from deployments.request_id import REQUEST_ID
 from deployments.request_record import RequestRecord, current_record
 
@@ -33,7 +34,8 @@ class Recorder:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(Headers(scope=scope).get(REQUEST_ID, ""))
+        headers = Headers(scope=scope)
+        record = RequestRecord(headers.get(REQUEST_ID, ""), repeat_of(headers))
         seen = _Seen(record, send)
         token = current_record.set(record)
         try:

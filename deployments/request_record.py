@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from deployments.repeat import Repeat
+
 
 @dataclass(slots=True)
 class RequestRecord:
     """Times are in seconds; what is not known stays None."""
 
     request_id: str  # the client's, or one like it
+    repeat: Repeat | None = None
     began: float = field(default_factory=time.monotonic)
     model: str | None = None  # the one chosen to speak, if there is anything to speak
     engine_id: str | None = None  # the request's id in the logs of the model

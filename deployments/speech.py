@@ -111,9 +111,11 @@ async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
     Raises InvalidRequestError for what the model cannot do, and as `Speech` does.
     """
     check_language(request, route.info.languages)
-    if (record := current_record.get()) is not None:
+    record = current_record.get()
+    if record is not None:
         record.engine_id = request.request_id
-    speech = Speech(route, route.client.speak(request), request.timeout_s)
+    events = route.client.speak(request, None if record is None else record.repeat)
+    speech = Speech(route, events, request.timeout_s)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(speech.aclose)
         await speech.begin()

@@ -5,6 +5,7 @@ The text says what happens to a request: "[frames 3]", "[fail 2]" (after two fra
 "[overloaded]" (refused), "[queued]" (third).
 """
 
+import math
 import re
 import threading
 import time
@@ -65,6 +66,7 @@ class FakeEngine:
         )  # fmt: skip
         self._finished = 0
         self._active: set[str] = set()
+        self._timeouts: dict[str, float] = {}  # of requests, from their submission; extended roughly
 
     def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
         if "[reject]" in request.text:
@@ -76,6 +78,7 @@ class FakeEngine:
         if self.closed.is_set():
             raise EngineClosedError("closed")
         self.requests.append(request)
+        self._timeouts[request.request_id] = _seconds(request.timeout_s)
         self._active.add(request.request_id)
         seed = 7 if request.sampling.seed is None else request.sampling.seed
         threading.Thread(target=self._speak, args=(request, listener, seed), daemon=True).start()
@@ -83,6 +86,7 @@ class FakeEngine:
 
     def extend(self, request_id: str, timeout_s: float | None) -> None:
         self.extended.append((request_id, timeout_s))
+        self._timeouts[request_id] = max(self._timeouts[request_id], _seconds(timeout_s))
 
     def abort(self, request_id: str) -> None:
         if request_id in self._active:
@@ -119,7 +123,7 @@ class FakeEngine:
         for index in self._frames(request):
             if request.request_id in self.aborted or self.closed.is_set():
                 break
-            if request.timeout_s is not None and time.monotonic() - began > request.timeout_s:
+            if time.monotonic() - began > self._timeouts[request.request_id]:
                 self.late.add(request.request_id)
                 break
             time.sleep(self.frame_s)
@@ -151,6 +155,10 @@ class FakeEngine:
             reason = FinishReason.DEADLINE
         error = "it broke" if reason is FinishReason.ERROR else None
         return Finished(reason, frames, seed, prompt_tokens=11, error=error)
+
+
+def _seconds(timeout_s: float | None) -> float:
+    return math.inf if timeout_s is None else timeout_s
 
 
 def make_fake_engine(_: AppConfig, model: ModelConfig) -> FakeEngine:

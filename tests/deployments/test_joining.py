@@ -1,7 +1,7 @@
 """Identical requests with a seed: one computation, everybody hears all of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from deployments import joining
 from deployments.events import ServerEvent
 from deployments.joining import Joining, identity
 from deployments.reading import Reading
+from deployments.repeat import Repeat
 from models import (
     Accepted,
     AudioChunk,
@@ -104,16 +105,19 @@ def test_leaving_at_once_aborts_too_and_nobody_joins_what_is_dying() -> None:
 
 def test_each_joiner_keeps_its_own_deadline() -> None:
     async def test(_engine: FakeEngine, joined: Joining) -> None:
-        patient, hasty = await asyncio.gather(
-            _all(joined, _request("[frames 60]", timeout_s=0.2)),
-            _all(joined, _request("[frames 60]", timeout_s=0.1)),
+        hasty, patient = await asyncio.gather(
+            _all(joined, _request("[frames 60]", timeout_s=0.15)),
+            _all(joined, _request("[frames 60]", timeout_s=8.0)),
         )
         assert isinstance(hasty[-1], Finished)
         assert hasty[-1].reason is FinishReason.DEADLINE
+        assert 0 < _frames(hasty) < 60
         assert isinstance(patient[-1], Finished)
+        assert patient[-1].reason is FinishReason.EOS
+        assert _frames(patient) == 60
 
     engine = _run(test)
-    assert [timeout for _, timeout in engine.extended] == [0.2, 0.1]
+    assert [timeout for _, timeout in engine.extended] == [0.15, 8.0]
     assert len(engine.requests) == 1
 
 
@@ -159,11 +163,133 @@ def test_a_long_reading_stops_keeping_what_it_said(monkeypatch: pytest.MonkeyPat
     assert len(_run(test).requests) == 2
 
 
+def test_a_long_reading_that_ends_takes_nothing_from_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "MAX_KEPT_BYTES", 5 * 1920 * 4)
+
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
+        long = joined.events(_request("[forever]", request_id="long"))
+        await _hear(long, 8)
+        newer = joined.events(_request("[forever]", request_id="newer"))
+        await anext(newer)
+        await long.aclose()
+        third = joined.events(_request("[forever]", request_id="third"))
+        await anext(third)
+        for events in (newer, third):
+            await events.aclose()
+
+    assert [request.request_id for request in _run(test).requests] == ["long", "newer"]
+
+
+async def _hear(events: AsyncGenerator[ServerEvent], frames: int) -> None:
+    while frames > 0:
+        event = await anext(events)
+        frames -= event.frames if isinstance(event, AudioChunk) else 0
+
+
 def test_without_a_seed_every_request_is_its_own() -> None:
     async def test(_engine: FakeEngine, joined: Joining) -> None:
-        await asyncio.gather(*(_all(joined, SynthesisRequest("[frames 5]", sampling=Sampling())) for _ in range(2)))
+        await asyncio.gather(*(_all(joined, SynthesisRequest("[frames 5]")) for _ in range(2)))
 
     assert len(_run(test).requests) == 2
+
+
+OPENAI, NAMED = Repeat(b"client", named=False), Repeat(b"client and key", named=True)
+UNSEEDED = SynthesisRequest("[frames 20]", request_id="first")
+
+
+async def _leave(joined: Joining, request: SynthesisRequest, repeat: Repeat, having: int = 0) -> None:
+    """Ask and go away, having heard so many pieces."""
+    events = joined.events(request, repeat)
+    for _ in range(1 + having):
+        await anext(events)
+    await events.aclose()
+
+
+@pytest.mark.parametrize("repeat", [OPENAI, NAMED])
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("away_s", [0.0, 0.05, 0.3])  # before, while and after it is spoken
+def test_who_comes_again_gets_what_was_begun(repeat: Repeat, whole: bool, away_s: float) -> None:
+    async def test(engine: FakeEngine, joined: Joining) -> None:
+        await _leave(joined, replace(UNSEEDED, whole=whole), repeat, having=int(whole))
+        events = await _all_again(joined, replace(UNSEEDED, whole=whole, request_id="again"), repeat, away_s)
+        assert isinstance(events[0], Accepted)
+        assert _frames(events) == 20
+        assert isinstance(events[-1], Finished)
+        assert events[-1].reason is FinishReason.EOS
+        assert not engine.aborted
+
+    assert [request.request_id for request in _run(test).requests] == ["first"]
+
+
+async def _all_again(
+    joined: Joining, request: SynthesisRequest, repeat: Repeat, after_s: float = 0.0
+) -> list[ServerEvent]:
+    await asyncio.sleep(after_s)
+    return [event async for event in joined.events(request, repeat)]
+
+
+def test_what_nobody_comes_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "GRACE_S", 0.1)
+
+    async def test(engine: FakeEngine, joined: Joining) -> None:
+        await _leave(joined, replace(UNSEEDED, text="[forever]"), OPENAI)
+        await asyncio.sleep(0.02)
+        assert not engine.aborted
+        await asyncio.sleep(0.2)
+        assert engine.aborted == {"first"}
+        assert _frames(await _all_again(joined, replace(UNSEEDED, request_id="again"), OPENAI)) == 20
+
+    assert len(_run(test).requests) == 2
+
+
+def test_who_comes_again_may_leave_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "GRACE_S", 0.1)
+
+    async def test(engine: FakeEngine, joined: Joining) -> None:
+        request = replace(UNSEEDED, text="[forever]", whole=True)
+        for _ in range(4):
+            await _leave(joined, request, OPENAI)
+            await asyncio.sleep(0.06)
+        assert not engine.aborted
+        await asyncio.sleep(0.2)
+        assert engine.aborted == {"first"}
+
+    assert len(_run(test).requests) == 1
+
+
+def test_who_has_had_some_of_it_does_not_come_again() -> None:
+    async def test(engine: FakeEngine, joined: Joining) -> None:
+        await _leave(joined, replace(UNSEEDED, text="[forever]"), OPENAI, having=1)
+        assert engine.aborted == {"first"}
+
+    _run(test)
+
+
+@pytest.mark.parametrize(
+    ("request_again", "repeat"),
+    [
+        (UNSEEDED, Repeat(b"another client", named=False)),
+        (UNSEEDED, None),
+        (replace(UNSEEDED, text="[frames 20] Another."), OPENAI),
+        (replace(UNSEEDED, whole=True), OPENAI),
+    ],
+)
+def test_what_is_not_the_same_again_is_begun_anew(request_again: SynthesisRequest, repeat: Repeat | None) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
+        await _leave(joined, UNSEEDED, OPENAI)
+        again = joined.events(replace(request_again, request_id="again"), repeat)
+        assert _frames([event async for event in again]) == 20
+
+    assert [request.request_id for request in _run(test).requests] == ["first", "again"]
+
+
+@pytest.mark.parametrize(("repeat", "computed"), [(OPENAI, 2), (NAMED, 1)])
+def test_two_alike_at_once_are_one_only_if_they_have_one_name(repeat: Repeat, computed: int) -> None:
+    async def test(_engine: FakeEngine, joined: Joining) -> None:
+        for events in await asyncio.gather(*(_all_again(joined, UNSEEDED, repeat, 0.02 * late) for late in range(2))):
+            assert _frames(events) == 20
+
+    assert len(_run(test).requests) == computed
 
 
 def test_what_changes_the_audio_or_its_turn_tells_requests_apart() -> None:

@@ -3,11 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-
 from deployments.events import ServerEvent
 from deployments.reading import Reading
-from models import Accepted, AudioChunk, Finished, FinishReason, InvalidRequestError, Sampling, SynthesisRequest
+from models import Accepted, AudioChunk, Finished, FinishReason, Sampling, SynthesisRequest
 from tests.deployments.fake_engine import FakeEngine
 
 TEXT = "[frames 5] one two. [frames 3] three four. [frames 7] five."
@@ -16,7 +14,8 @@ TEXT = "[frames 5] one two. [frames 3] three four. [frames 7] five."
 def _read(engine: FakeEngine, request: SynthesisRequest, longest: int = 22) -> list[ServerEvent]:
     async def collect() -> list[ServerEvent]:
         async with asyncio.timeout(10):
-            return [event async for event in Reading(engine, request, longest).events()]
+            reading = Reading(engine, request, longest)
+            return [reading.start(), *[event async for event in reading.spoken()]]
 
     return asyncio.run(collect())
 
@@ -74,9 +73,13 @@ def test_what_follows_is_announced_and_what_has_begun_is_not_refused() -> None:
 def test_a_passage_without_letters_is_not_spoken() -> None:
     engine = FakeEngine("base")
     _read(engine, SynthesisRequest("[frames 3] a long text. ??????????????? [frames 3] another."), longest=24)
-    assert all(any(character.isalnum() for character in asked.text) for asked in engine.requests)
+    assert [asked.text for asked in engine.requests] == ["[frames 3] a long text.", "[frames 3] another."]
 
 
-def test_nothing_to_speak_is_refused() -> None:
-    with pytest.raises(InvalidRequestError):
-        SynthesisRequest("\n \n")
+def test_of_a_text_without_letters_the_first_passage_is_what_the_engine_is_asked_for() -> None:
+    """Whether that can be spoken is the engine's to say: nothing of it is dropped without a word."""
+    engine = FakeEngine("base")
+    events = _read(engine, SynthesisRequest("?!?! ?!?! ?!?!. ?!?! ?!?! ?!?! ?!?!."), longest=16)
+    [asked] = engine.requests
+    assert not any(character.isalnum() for character in asked.text)
+    assert isinstance(events[-1], Finished)

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import ray
+from openai import OpenAI
 from ray import serve
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.handle import DeploymentResponseGenerator
@@ -212,6 +213,17 @@ def test_the_same_request_twice_is_computed_once(url: str) -> None:
             busiest = max(busiest, running(url))
     assert busiest == 1
     assert {(answer.result().status_code, answer.result().content) for answer in answers} == {(200, pcm(200))}
+
+
+def test_openais_client_that_loses_patience_gets_what_it_asked_for_first(url: str) -> None:
+    """Each of its tries is shorter than the work."""
+    before = httpx.get(f"{url}/api/v1/status").json()["models"][0]["requests"]
+    with OpenAI(base_url=f"{url}/v1", api_key="-", timeout=1.0, max_retries=3) as client:
+        answer = client.audio.speech.create(
+            model="tts-1", voice="alloy", input="[frames 300]", response_format="pcm", extra_body={"stream": False}
+        )
+    assert answer.content == pcm(300)
+    assert httpx.get(f"{url}/api/v1/status").json()["models"][0]["requests"] == before + 1
 
 
 def test_many_requests_wait_and_none_is_refused(url: str) -> None:

@@ -54,7 +54,8 @@ class ServeModelClient:
 
     async def presence(self) -> Presence:
         """Whether the model is there; unlike every other call this neither wakes it nor keeps it awake."""
-        return await self._watch.of(self._handle.deployment_name)
+        with _without_ray():
+            return await self._watch.of(self._handle.deployment_name)
 
     async def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]:
         """The events of an utterance. Leaving early cancels the request in the replica."""
@@ -79,5 +80,8 @@ class ServeModelClient:
     async def report(self) -> ModelReport:
         """Never queued: a request that waits would wake a model that has just left."""
         with _without_ray():
-            [report, *_] = await self._handle.broadcast("report").results_async()  # of two while one takes over
-        return report
+            answers = await self._handle.broadcast("report").results_async(return_exceptions=True)
+            reports = [answer for answer in answers if isinstance(answer, ModelReport)]  # two while one takes over
+            if not reports:
+                raise answers[0]
+        return reports[0]

@@ -22,7 +22,6 @@ from models import (
     EngineInfo,
     EngineStatus,
     Finished,
-    MemoryReport,
     OutOfMemoryError,
     RequestTooLargeError,
     SpeechEngine,
@@ -45,7 +44,6 @@ class ModelReport:
 
     info: EngineInfo
     status: EngineStatus
-    memory: MemoryReport
     healthy: bool
     resident_bytes: int
     peak_bytes: int
@@ -145,7 +143,6 @@ class ModelServer:
         return ModelReport(
             info=self._engine.info,
             status=self._engine.status(),
-            memory=self._engine.memory_report(),
             healthy=self._engine.healthy(),
             resident_bytes=memory_budget.resident_bytes(),
             peak_bytes=memory_budget.peak_bytes(),

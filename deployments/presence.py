@@ -1,11 +1,15 @@
-"""Whether a model's replica runs, as Serve's controller says: asking the replica itself would wake a cold one."""
+"""Whether a model's replica runs, as Serve's controller says: asking the replica itself would wake a cold one.
+
+For those who watch, and for them alone: no request for speech waits for the controller, which may be gone.
+"""
 
 import asyncio
-import time
 from typing import Literal
 
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+
+from deployments.shared_answer import SharedAnswer
 
 Presence = Literal["cold", "loading", "running", "failed"]
 
@@ -17,19 +21,17 @@ class PresenceWatch:
 
     def __init__(self, app_name: str) -> None:
         self._app_name = app_name
-        self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
-        self._app: ApplicationStatusOverview | None = None
+        self._app = SharedAnswer(self._ask)
 
     async def of(self, model_id: str) -> Presence:
-        """The presence of one model."""
-        async with self._asking:
-            if time.monotonic() - self._asked_at > FRESH_S:
-                status = await asyncio.to_thread(serve.status)
-                self._app = status.applications.get(self._app_name)
-                self._asked_at = time.monotonic()
-        deployment = None if self._app is None else self._app.deployments.get(model_id)
+        """The presence of one model. Raises what Ray does where there is nobody to ask."""
+        app = await self._app.get(FRESH_S)
+        deployment = None if app is None else app.deployments.get(model_id)
         return "cold" if deployment is None else presence_of(deployment)
+
+    async def _ask(self) -> ApplicationStatusOverview | None:
+        status = await asyncio.to_thread(serve.status)
+        return status.applications.get(self._app_name)
 
 
 def presence_of(deployment: DeploymentStatusOverview) -> Presence:

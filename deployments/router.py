@@ -1,6 +1,7 @@
 """Which model speaks a request."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from models.architecture import Kind
 from models.spoken_names import SpokenNames, read_names
 
 OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
+HEARD_S = 2.0  # what a model said of itself is true for so long: no replica is replaced, with other weights, in less
 _TASKS: dict[Kind, str] = {
     "base": "speak with a cloned voice",
     "voice_design": "design a voice",
@@ -26,7 +28,7 @@ class Router:
 
     config: AppConfig
     clients: Mapping[str, ModelClient]  # by model id
-    _infos: dict[str, EngineInfo] = field(default_factory=dict)
+    _heard: dict[str, tuple[float, EngineInfo]] = field(default_factory=dict)  # when, and what
 
     @property
     def models(self) -> Sequence[ModelConfig]:
@@ -65,21 +67,28 @@ class Router:
     async def names(self, model: ModelConfig) -> SpokenNames | None:
         """The model's languages and speakers, for which nobody is woken or asked: from its checkpoint's configuration
         until it has said them itself. None while neither is here."""
-        if (info := self._infos.get(model.id)) is not None:
+        if model.id in self._heard:
+            _, info = self._heard[model.id]
             return SpokenNames(info.languages, info.speakers)
         return await asyncio.to_thread(read_names, self.config.source(model))
 
     async def reach(self, model: ModelConfig, timeout_s: float) -> Route:
         """The model once it is loaded: a cold one is woken. Raises ModelUnavailableError when that takes longer than
         `timeout_s`."""
-        client = self.clients[model.id]
         try:
             async with asyncio.timeout(timeout_s):
-                if model.id not in self._infos or await client.presence() != "running":
-                    self._infos[model.id] = await client.info()
-                return Route(model, client, self._infos[model.id])
+                return Route(model, self.clients[model.id], await self._info(model))
         except TimeoutError:
             raise ModelUnavailableError(f"{model.id} is still loading") from None
+
+    async def _info(self, model: ModelConfig) -> EngineInfo:
+        """What the engine said of itself just now. Whoever asks the model wakes it; a model that has left since it was
+        heard is woken by the request itself."""
+        heard_at, info = self._heard.get(model.id, (float("-inf"), None))
+        if info is None or time.monotonic() - heard_at > HEARD_S:
+            info = await self.clients[model.id].info()
+            self._heard[model.id] = time.monotonic(), info
+        return info
 
     def _listing(self) -> str:
         return ", ".join(f"{model.id} ({model.checkpoint})" for model in self.models)

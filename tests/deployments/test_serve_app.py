@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import ray
 from openai import OpenAI
 from ray import serve
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.handle import DeploymentResponseGenerator
 
 from deployments.app import assemble, build
@@ -267,6 +269,25 @@ def test_leaving_the_clients_generator_frees_the_engine(url: str) -> None:
 
     asyncio.run(leave_early())
     assert until_idle(url) < 2
+
+
+def test_requests_go_on_while_serves_controller_does_not_and_after_it_was_killed(url: str) -> None:
+    httpx.post(url + SYNTHESIZE, json=SPOKEN)  # afterwards the ingress has found the replica
+    controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    process: Any = ray.get(controller.get_pid.remote())
+    os.kill(process, signal.SIGSTOP)
+    try:
+        for path in ("/readyz", "/health", "/api/v1/status"):
+            assert httpx.get(url + path).status_code == 200
+        for stream in (True, False):
+            answer = httpx.post(url + SYNTHESIZE, json={**SPOKEN, "stream": stream})
+            assert (answer.status_code, answer.content) == (200, pcm(DEFAULT_FRAMES))
+    finally:
+        os.kill(process, signal.SIGKILL)
+    while (successor := ray.get(controller.get_pid.remote())) == process:
+        time.sleep(0.05)
+    assert httpx.post(url + SYNTHESIZE, json=SPOKEN).status_code == 200
+    assert successor != process
 
 
 def test_a_replica_whose_engine_sticks_is_replaced(url: str) -> None:

@@ -1,11 +1,15 @@
 import asyncio
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deployments import status
 from deployments.errors import ModelUnavailableError
 from deployments.model_server import ModelReport
+from deployments.presence import Presence
 from models import OverloadedError
 from tests.deployments.helpers import App, make_config
 
@@ -30,7 +34,83 @@ def test_a_model_that_is_overrun_with_requests_is_still_ready(app: App, monkeypa
     assert app.http.get("/readyz").status_code == 200
     for server in app.servers.values():
         monkeypatch.setattr(server, "report", refuse)
+    monkeypatch.setattr(status, "HEALTH_AGE_S", 0.0)
     assert set(app.http.get("/health").json()["models"].values()) == {"ready"}
+    monkeypatch.setattr(status, "BUSY_S", 0.0)
+    assert set(app.http.get("/health").json()["models"].values()) == {"loading"}
+
+
+def test_probes_share_what_is_known_and_status_asks_anew(app: App) -> None:
+    [server, *_] = app.servers.values()
+    asked: list[str] = []
+    report = server.report
+
+    async def counted() -> ModelReport:
+        asked.append("report")
+        return await report()
+
+    server.report = counted
+    for _ in range(20):
+        assert app.http.get("/health").status_code == app.http.get("/readyz").status_code == 200
+    assert len(asked) == 1, "within a second"
+    app.http.get("/api/v1/status")
+    assert len(asked) == 2
+
+
+def test_a_report_is_asked_for_once_at_a_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    [server, *_] = app.servers.values()
+    under_way, most = 0, 0
+    report = server.report
+
+    async def slow() -> ModelReport:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return await report()
+
+    monkeypatch.setattr(status, "HEALTH_AGE_S", 0.0)
+    server.report = slow
+    services: Any = app.http.app
+
+    async def ask_at_once() -> None:
+        found = services.state.services.status
+        await asyncio.gather(*(found.health() for _ in range(10)), *(found.status() for _ in range(10)))
+
+    asyncio.run(ask_at_once())
+    assert most == 1
+
+
+def test_a_report_does_not_look_at_every_page_of_the_caches(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    for engine in app.engines.values():
+        monkeypatch.setattr(engine, "memory_report", None)
+    for path in ("/health", "/api/v1/status", "/metrics"):
+        assert app.http.get(path).status_code == 200
+
+
+def test_without_serves_controller_everything_goes_on(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone() -> Presence:
+        raise ModelUnavailableError("the controller is gone")
+
+    for server in app.servers.values():
+        monkeypatch.setattr(server, "presence", gone)
+    body = {"text": "Hello.", "voice": "narrator_cloned"}
+    for _ in range(2):
+        assert app.http.post("/api/v1/tts/synthesize", json=body).status_code == 200
+    assert app.http.get("/readyz").status_code == 200
+    assert app.http.get("/api/v1/status").json()["models"][0]["state"] == "ready"
+
+
+def test_a_replica_with_other_weights_is_heard_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Voices are prepared for the weights that hear them: those of a replica that was replaced may be others."""
+    body = {"text": "Hello.", "voice": "narrator_cloned"}
+    app.http.post("/api/v1/tts/synthesize", json=body)
+    engine = app.engines["base-small-bf16"]
+    engine.info = replace(engine.info, fingerprint="another")
+    monkeypatch.setattr("deployments.router.HEARD_S", 0.0)
+    app.http.post("/api/v1/tts/synthesize", json=body)
+    assert len(engine.encoded) == 2
 
 
 def test_a_folder_of_weights_needs_no_notice(tmp_path: Path) -> None:
@@ -46,7 +126,9 @@ def test_a_loading_model_keeps_nobody_waiting(app: App, monkeypatch: pytest.Monk
     monkeypatch.setattr(status, "REPORT_TIMEOUT_S", 0.05)
     for server in app.servers.values():
         monkeypatch.setattr(server, "report", never)
+    began = time.monotonic()
     states = app.http.get("/health").json()
+    assert time.monotonic() - began < 1.0
     assert states["status"] == "loading"
     assert set(states["models"].values()) == {"loading"}
     not_ready = app.http.get("/readyz")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -42,7 +43,18 @@ def pcm(frames: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("voices")
+
+
+def deploy(voices: Path) -> None:
+    """The app, where there is none."""
+    config = make_config(voices, models=MODELS[:1])
+    serve.run(assemble(config, make_fake_engine), name="tts", route_prefix="/")
+
+
+@pytest.fixture(scope="module")
+def url(voices: Path) -> Iterator[str]:
     for name in ("RAY_USAGE_STATS_ENABLED", "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS"):
         os.environ.setdefault(name, SETTINGS[name])
     port = free_port()
@@ -52,8 +64,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )  # fmt: skip
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        config = make_config(tmp_path_factory.mktemp("voices"), models=MODELS[:1])
-        serve.run(assemble(config, make_fake_engine), name="tts", route_prefix="/")
+        deploy(voices)
         yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()
@@ -299,8 +310,7 @@ def test_a_replica_whose_engine_sticks_is_replaced(url: str) -> None:
     assert time.monotonic() - began < 40, "its drain_s of 60 was waited for"
 
 
-def test_deleting_the_app_finishes_what_runs(url: str) -> None:
-    """Last in the file: afterwards there is no app."""
+def test_deleting_the_app_finishes_what_runs(url: str, voices: Path) -> None:
     answers: list[Any] = []
     body = {**SPOKEN, "text": "[frames 300]"}
     client = threading.Thread(target=lambda: answers.append(httpx.post(url + SYNTHESIZE, json=body, timeout=30)))
@@ -308,6 +318,9 @@ def test_deleting_the_app_finishes_what_runs(url: str) -> None:
     while running(url) == 0:
         assert client.is_alive()
         time.sleep(0.02)
-    serve.delete("tts")
-    client.join()
-    assert (answers[0].status_code, answers[0].content) == (200, pcm(300))
+    try:
+        serve.delete("tts")
+        client.join()
+        assert (answers[0].status_code, answers[0].content) == (200, pcm(300))
+    finally:
+        deploy(voices)

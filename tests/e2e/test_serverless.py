@@ -88,6 +88,17 @@ def test_a_built_in_speaker_is_heard(small: Server) -> None:
     until(lambda: states(small) == only(CUSTOM))
 
 
+def test_nobodys_name_wakes_no_model(small: Server) -> None:
+    """A name that is no voice's might be that of a speaker in a model that was never loaded."""
+    assert clone(small).status_code == 200
+    until(lambda: states(small) == only(BASE))
+    assert clone(small, voice="nobody").status_code == 404
+    assert small.get("/api/v1/tts/voices/nobody").status_code == 404
+    assert small.get("/api/v1/tts/voices/vivian").json()["kind"] == "builtin"
+    time.sleep(2.0)  # within which Serve would have been told, and the policy have made room
+    assert states(small) == only(BASE)
+
+
 def test_a_new_configuration_takes_over_and_loses_nothing(small: Server) -> None:
     """What runs, streams and comes while models are replaced is answered in full."""
     expected = clone(small, **SPEECH)

@@ -1,16 +1,18 @@
 import asyncio
 import io
+import time
 import tracemalloc
 import wave
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import soundfile
 
-from deployments.audio_encoder import MP3_COMPRESSION, make_encoder, to_int16, wav_header
-from deployments.encoding import encoded_file
+from deployments import audio_encoder
+from deployments.audio_encoder import MP3_COMPRESSION, Correction, make_encoder, to_int16, wav_header
+from deployments.encoding import ENCODING_THREADS, encoded_file
 from deployments.schemas import AudioFormat
 from models.types import Samples
 
@@ -89,13 +91,56 @@ def test_a_stream_keeps_nothing_that_has_been_sent(audio_format: AudioFormat) ->
     try:
         for piece in pieces:
             sent += len(encoder.encode(piece))
-        kept, _ = tracemalloc.get_traced_memory()
+        snapshot = tracemalloc.take_snapshot()
     finally:
         tracemalloc.stop()
     assert sent > 150_000
+    ours = [tracemalloc.Filter(True, audio_encoder.__file__)]  # threads of other tests may be at work still
+    kept = sum(trace.size for trace in snapshot.filter_traces(ours).traces)
     assert kept < 50_000
 
 
 def test_a_stream_of_nothing_is_still_a_file() -> None:
     assert len(make_encoder("wav", 24_000).finish()) == 44
     assert len(encode_whole("wav", [])) == 44
+
+
+class SlowEncoder:
+    """Notes down whose piece was encoded."""
+
+    takes_long: ClassVar[bool] = True
+
+    def __init__(self, name: str, done: list[str]) -> None:
+        self._name = name
+        self._done = done
+
+    def encode(self, samples: Samples) -> bytes:
+        time.sleep(0.002)
+        self._done.append(self._name)
+        return bytes(len(samples))
+
+    def finish(self) -> bytes:
+        return b""
+
+    def corrections(self) -> Sequence[Correction]:
+        return ()
+
+
+def test_long_files_leave_the_threads_to_a_stream_after_a_piece_each() -> None:
+    done: list[str] = []
+
+    async def come_in(pieces: int) -> AsyncIterator[Samples]:
+        for _ in range(pieces):
+            yield np.zeros(1, dtype=np.float32)
+
+    async def beside_files() -> int:
+        files = [asyncio.ensure_future(encoded_file(come_in(50), SlowEncoder("file", done))) for _ in range(8)]
+        await asyncio.sleep(0.02)
+        before = len(done)
+        await encoded_file(come_in(1), SlowEncoder("stream", done))
+        assert not any(file.done() for file in files)
+        between = done.index("stream") - before
+        await asyncio.gather(*files)
+        return between
+
+    assert asyncio.run(beside_files()) <= 8 + ENCODING_THREADS

@@ -39,9 +39,10 @@ _UNION_TAGS = frozenset({"str", "VoiceId"})  # pydantic puts the tried alternati
 _REFUSED_BODIES: dict[int, type[SpeechError]] = {413: BodyTooLargeError, 503: TooManyBodiesError}
 
 
-def create_app(config: AppConfig, clients: Mapping[str, ModelClient]) -> FastAPI:
-    """The app; `clients` are the models by id. Raises VoiceStorageError where the voices cannot be kept."""
-    services = Services.of(config, clients)
+def create_app(config: AppConfig, clients: Mapping[str, ModelClient], former: Services | None = None) -> FastAPI:
+    """The app, which goes on from where the `former` one is; `clients` are the models by id. Raises VoiceStorageError
+    where the voices cannot be kept."""
+    services = Services.of(config, clients, former)
     app = SpeechApp(
         title="qwen3-tts-cpu",
         summary="Qwen3-TTS on ordinary CPUs",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.routing import Router
@@ -25,7 +26,7 @@ class Ingress:
         watch = PresenceWatch(serve.get_replica_context().app_name)
         self._clients = {model_id: ServeModelClient(handle, watch) for model_id, handle in models.items()}
         self._config: AppConfig | None = None
-        self._current: ASGIApp | None = None
+        self._current: FastAPI | None = None
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve calls this before the first request, whenever the configuration changes, and when it lost track."""
@@ -33,7 +34,8 @@ class Ingress:
         if config == self._config:
             return
         logs.configure(config.logs_directory, INGRESS)
-        self._current = create_app(config, self._clients)
+        former = None if self._current is None else self._current.state.services
+        self._current = create_app(config, self._clients, former)
         self._config = config
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

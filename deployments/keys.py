@@ -81,10 +81,15 @@ class KeyRing:
     """The keys that open the server now: those of the configuration, and those of the file, which may change."""
 
     def __init__(self, config: AppConfig) -> None:
+        self._of_file: list[bytes] | None = None  # None: there has never been a file
+        self.adopt(config)
+
+    def adopt(self, config: AppConfig) -> None:
+        """The keys of a configuration in place of those before. That there has been a file is not forgotten."""
         self._fixed = [digest.encode() for digest in config.api_keys]
         self._path = config.keys_path
         self._seen: tuple[int, ...] | None = None  # the file that was read last
-        self._of_file: list[bytes] | None = None  # None: there has never been a file
+        self._of_file = None if self._of_file is None else []
         self._trouble: str | None = None
 
     @property

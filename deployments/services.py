@@ -32,12 +32,14 @@ class Services:
     started_at: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
-    def of(cls, config: AppConfig, clients: Mapping[str, ModelClient]) -> "Services":
-        """`clients` by model id."""
+    def of(cls, config: AppConfig, clients: Mapping[str, ModelClient], former: "Services | None" = None) -> "Services":
+        """`clients` by model id. Counters go on from those of the `former`, whose keys are exchanged."""
         router = Router(config, clients)
         voices = VoiceService(config, router, VoiceLibrary(config.voices_directory))
-        speech, keys = SpeechService(config, router, voices), KeyRing(config)
-        return cls(router, voices, speech, StatusService(config, router, keys), Metrics(), keys)
+        metrics, keys = (Metrics(), KeyRing(config)) if former is None else (former.metrics, former.keys)
+        keys.adopt(config)
+        speech, status = SpeechService(config, router, voices), StatusService(config, router, keys)
+        return cls(router, voices, speech, status, metrics, keys)
 
 
 def _services(request: Request) -> Services:

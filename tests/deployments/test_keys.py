@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from deployments import keys
 from deployments.config import key_digest
+from deployments.http_app import create_app
 from tests.deployments.helpers import App, make_config
 
 STATUS = "/api/v1/status"
@@ -164,6 +166,19 @@ def test_with_the_file_its_keys_go_and_the_server_stays_shut(app: App, caplog: p
     assert [record.getMessage() for record in caplog.records].count(f"{path} is gone, and its keys open nothing") == 1
     other = keys.add(path, "anna")
     assert app.http.get(STATUS, headers=bearer(other)).json()["warnings"] == []
+
+
+def test_another_configuration_does_not_open_what_a_lost_file_has_shut(app: App) -> None:
+    key = keys.add(app.config.keys_path, "anna")
+    services: Any = app.http.app
+    assert app.http.get(STATUS, headers=bearer(key)).status_code == 200
+    app.config.keys_path.unlink()
+    fixed = app.config.model_copy(update={"open_listing": True, "api_keys": (key_digest("fixed"),)})
+    changed = TestClient(create_app(fixed, app.servers, services.state.services), client=("127.0.0.1", 50000))
+    assert [changed.get(STATUS, headers=headers).status_code for headers in ({}, bearer(key))] == [401, 401]
+    assert changed.get(STATUS, headers=bearer("fixed")).status_code == 200
+    again = TestClient(create_app(app.config, app.servers, services.state.services), client=("127.0.0.1", 50000))
+    assert [again.get(STATUS, headers=headers).status_code for headers in ({}, bearer("fixed"))] == [401, 401]
 
 
 def test_the_lack_of_the_file_is_told_to_those_with_another_key(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from models import Sampling, SpeechEngine, SynthesisRequest, VoicePrompt, load_e
 from models.checkpoint import open_checkpoint
 from models.engine_options import EngineOptions
 from models.language_model import load_language_model
+from models.layout import LayoutBuilder
 from models.prompt import PromptBuilder
 from models.quantization import PRECISIONS, Precision
 from models.types import Codes
@@ -101,15 +102,11 @@ def likelihood(
     """Mean negative logarithm of the probability of the teacher's codes 0, in nats a frame, the end included."""
     checkpoint = open_checkpoint(source)
     model = load_language_model(checkpoint, precision, EngineOptions(slots=1, max_positions=_POSITIONS))
-    builder = PromptBuilder(
-        checkpoint.architecture,
-        checkpoint.text_tokenizer,
-        model.talker,
-        model.predictor,
-    )
+    layouts = LayoutBuilder(checkpoint.architecture, checkpoint.text_tokenizer)
+    prompts = PromptBuilder(checkpoint.architecture, model.talker, model.predictor)
     total, frames = 0.0, 0
     for sentence in sentences:
-        prompt = builder.build(SynthesisRequest(sentence.text, voice=voice))
+        prompt = prompts.build(layouts.build(SynthesisRequest(sentence.text, voice=voice)))
         codes = torch.from_numpy(sentence.codes)
         spoken = model.talker.embed_codes(codes[:, 0]) + model.predictor.embed(codes[:, 1:])
         fed = torch.cat(

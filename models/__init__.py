@@ -62,9 +62,10 @@ def load_engine(
     """Load a checkpoint: a folder, "embedded:base" (or custom_voice, voice_design) or "hub:Qwen/...".
 
     `precision` is fp32, bf16, int8 or nf4; `threads` None takes the cores this process may use; further options
-    are the fields of `models.engine.EngineOptions`.
+    are the fields of `models.engine_options.EngineOptions`.
     Raises CheckpointError for weights that do not fit, WeightsUnavailableError for weights that cannot be had.
     """
-    from models.engine import Engine, EngineOptions
+    from models.engine import Engine
+    from models.engine_options import EngineOptions
 
     return Engine.load(checkpoint, precision, EngineOptions(threads=threads, **options))

@@ -22,10 +22,13 @@ from models.errors import (
     OutOfMemoryError,
     RequestTooLargeError,
 )
+from models.layout import Layout
+from models.ledger import Ledger
 from models.loop import Loop
 from models.meter import Meter
 from models.model import Model
 from models.pace import Pace
+from models.scheduler import Scheduler
 from models.sequence import Sequence
 from models.types import (
     Accepted,
@@ -58,7 +61,8 @@ class Engine:
         )
         self._meter = Meter(pace)
         self._admission = Admission(options.slots, options.max_waiting, pace)
-        self._loop = Loop(model.runner, options, architecture.tokens.eos, self._meter, self._admission)
+        ledger = Ledger(architecture.tokens.eos, options)
+        self._loop = Loop(Scheduler(options), model.runner, ledger, self._meter, self._admission)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._closing_lock = threading.Lock()
@@ -125,8 +129,8 @@ class Engine:
             waiting_batch=batch,
             outcomes=outcomes,
             rejected=admission.rejected,
-            preempted=meter.preempted,
-            queue_wait_seconds=meter.queue_wait_s,
+            preempted=self._loop.scheduler.preempted,
+            queue_wait_seconds=self._loop.scheduler.queue_wait_s,
             queued_audio_seconds=admission.queued_audio_s,
         )
 
@@ -145,16 +149,15 @@ class Engine:
 
     def _sequence(self, request: SynthesisRequest, listener: Listener) -> Sequence:
         """A checked sequence, ready to be queued."""
-        self._model.builder.check(request)
+        layout = self._model.layouts.build(request)
+        self._model.prompts.touch(layout)
         sampling = request.sampling.resolved(self._model.generation_defaults)
         seed = secrets.randbits(64) if request.sampling.seed is None else request.sampling.seed
-        prompt, text_tokens = self._model.builder.measure(request)
-        max_frames = self._max_frames(request, prompt, text_tokens)
-        return Sequence(request, listener, sampling, seed, max_frames, text_tokens)
+        return Sequence(request, listener, layout, sampling, seed, self._max_frames(request, layout))
 
-    def _max_frames(self, request: SynthesisRequest, prompt: int, text_tokens: int) -> int:
+    def _max_frames(self, request: SynthesisRequest, layout: Layout) -> int:
         """The request's limit, or the engine's; raises InvalidRequestError when the positions do not suffice."""
-        positions = self._options.max_positions
+        positions, prompt, text_tokens = self._options.max_positions, len(layout), len(layout.text)
         room = max(0, positions - prompt)
         wanted = request.max_frames
         if wanted is not None and wanted > room:

@@ -72,7 +72,6 @@ class MemoryReport:
     caches: int
     untouched: int  # of the caches: reserved, but not taken yet
     codec_state: int
-    workspace: int  # small state of the slots; the kernels' buffers are a few MiB of the process
     prefixes: int
 
 

@@ -4,7 +4,19 @@ from dataclasses import dataclass, field
 
 from models.errors import InvalidRequestError
 from models.runaway import RunawayLimits
-from models.scheduler import ChunkPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPolicy:
+    """How many frames are turned into samples at a time: few at first, for the time to first audio, then more."""
+
+    first: int = 2
+    growth: int = 2
+    largest: int = 6
+
+    def wanted(self, decoded: int) -> int:
+        """Frames of the chunk that follows `decoded` frames."""
+        return min(self.largest, self.first if decoded == 0 else decoded * self.growth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +31,7 @@ class EngineOptions:
     prefill_rows: int = 64  # prompt positions between two frame steps
     batch_prefill_rows: int = 16  # the same of batch work: no longer than a frame step, which may be waited for
     prefix_bytes: int = 64 * 1024 * 1024  # state kept for voices
+    codec_frames: int = 8  # enough sound between two frame steps, where not more than that many run together
     chunks: ChunkPolicy = field(default_factory=ChunkPolicy)
     runaway: RunawayLimits | None = field(default_factory=RunawayLimits)  # None: never
     backend: str = "auto"  # "native", "torch", or whichever is there
@@ -28,7 +41,15 @@ class EngineOptions:
     assumed_frames_per_token: float = 4.0  # length of speech, until it was measured
 
     def __post_init__(self) -> None:
-        for name in ("slots", "max_waiting", "max_positions", "max_frames", "prefill_rows", "batch_prefill_rows"):
+        for name in (
+            "slots",
+            "max_waiting",
+            "max_positions",
+            "max_frames",
+            "prefill_rows",
+            "batch_prefill_rows",
+            "codec_frames",
+        ):
             if getattr(self, name) < 1:
                 raise InvalidRequestError(name, f"{getattr(self, name)} is below 1")
         if self.threads is not None and self.threads < 1:

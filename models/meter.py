@@ -15,19 +15,12 @@ class Meter:
         self._frames = 0
         self.busy_s = 0.0  # in the loop
         self.outcomes = Counter({str(reason): 0 for reason in FinishReason})  # all keys there: never resized
-        self.preempted = 0  # times that batch work gave up its slot
-        self.queue_wait_s = 0.0  # of all who got a slot, together
 
-    def step(self, width: int, seconds: float) -> None:
-        """A step of the loop that made a frame for each of `width` sequences."""
+    def round(self, width: int, seconds: float) -> None:
+        """A round of the loop that made a frame for each of `width` sequences."""
         self._frames += width
         self.busy_s += seconds
         self._pace.step(width, seconds)
-
-    def admitted(self, sequence: Sequence) -> None:
-        """A sequence that got a slot for the first time."""
-        assert sequence.admitted_at is not None
-        self.queue_wait_s += sequence.admitted_at - sequence.submitted_at
 
     def finished(self, sequence: Sequence) -> None:
         """A sequence that ended."""

@@ -13,6 +13,7 @@ from models.engine_api import EngineInfo, MemoryReport
 from models.engine_options import EngineOptions
 from models.errors import InvalidRequestError
 from models.language_model import LanguageModel, load_language_model
+from models.layout import LayoutBuilder
 from models.lazy_memory import give_back_heap
 from models.prefix_cache import PrefixCache
 from models.prompt import PromptBuilder
@@ -34,17 +35,15 @@ class Model:
         self._encoding = threading.Lock()
         self._language_model = language_model = load_language_model(checkpoint, precision, options)
         self._codec = codec = load_codec(checkpoint, precision, options)
-        self.builder = PromptBuilder(
-            architecture, checkpoint.text_tokenizer, language_model.talker, language_model.predictor
-        )
+        self.layouts = LayoutBuilder(architecture, checkpoint.text_tokenizer)
+        self.prompts = PromptBuilder(architecture, language_model.talker, language_model.predictor)
         self.runner = Runner(
             architecture,
-            self.builder,
+            self.prompts,
             language_model.talker,
             language_model.predictor,
             codec.codec,
             PrefixCache(options.prefix_bytes),
-            options.slots,
             options.prefill_rows,
         )
         self.info = _info(checkpoint, precision, language_model, options, time.monotonic() - started)
@@ -67,6 +66,8 @@ class Model:
 
         if self.architecture.kind != "base":
             raise InvalidRequestError("model", f"a {self.architecture.kind} model cannot clone voices")
+        if text is not None:
+            self.layouts.check_transcript("reference_text", text)
         with self._encoding:
             try:
                 return VoiceEncoder(self._checkpoint).make_voice(samples, sample_rate, text)
@@ -92,7 +93,6 @@ class Model:
             caches=runner.cache_bytes,
             untouched=runner.untouched_bytes,
             codec_state=runner.codec_bytes,
-            workspace=runner.workspace_bytes,
             prefixes=runner.prefix_bytes,
         )
 

@@ -1,6 +1,7 @@
 """Missed end of speech: now and then the talker never says that it has finished, and noise or silence follows for
 minutes. This notices, generously: cutting real speech is worse than a few seconds of noise."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -48,7 +49,7 @@ class RunawayDetector:
     def __init__(self, limits: RunawayLimits, text_tokens: int) -> None:
         self._limits = limits
         self._longest = limits.longest(text_tokens)
-        self._recent: list[tuple[int, ...]] = []  # the last `longest_period` frames
+        self._recent: deque[tuple[int, ...]] = deque(maxlen=limits.longest_period)
         self._repeats = [0] * limits.longest_period  # frames in a row equal to the one `period` before
         self._stationary = 0  # frames in a row with the same code 0
         self._frames = 0
@@ -66,7 +67,7 @@ class RunawayDetector:
             self._repeats[period - 1] = self._repeats[period - 1] + 1 if same else 0
         same = bool(self._recent) and self._recent[-1][0] == codes[0]
         self._stationary = self._stationary + 1 if same else 0
-        self._recent = [*self._recent[1 - self._limits.longest_period :], codes]
+        self._recent.append(codes)
         self._frames += 1
         return self._verdict()
 

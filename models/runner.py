@@ -1,8 +1,11 @@
-"""A scheduled batch -> tensors -> codes and samples. Takes no decisions."""
+"""A planned piece of work -> tensors -> what came of it. Takes no decisions, and changes no sequence.
+
+What is written where it cannot be taken back, keys and values and the codec's past, stands at a place of its own in a
+slot: a piece that raised can be done again, and nobody beside it notices.
+"""
 
 import hashlib
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,21 +14,14 @@ from torch import Tensor
 from models.architecture import Architecture
 from models.code_predictor import CodePredictor
 from models.codec import Codec, Primer
+from models.plan import Decode, Decoded, Drawn, FrameStep, Outcome, Plan, Prefill, Prefilled
 from models.prefix_cache import PrefixCache
 from models.prompt import Prompt, PromptBuilder
 from models.sampling import CodeZeroRules, SamplingRows, sample
 from models.seeds import uniform_numbers
-from models.sequence import Sequence
+from models.sequence import Sequence, Standing
 from models.talker import Talker
-from models.types import Samples
-
-
-@dataclass(frozen=True, slots=True)
-class FrameStep:
-    """What one frame step made, a row a sequence."""
-
-    next_codes: list[int]  # code 0 of the following frame, or end of speech
-    broken: list[bool]  # NaN or infinity came up: the frame means nothing
+from models.types import Codes
 
 
 class Runner:
@@ -39,7 +35,6 @@ class Runner:
         predictor: CodePredictor,
         codec: Codec,
         prefixes: PrefixCache,
-        slots: int,
         prefill_rows: int,
     ) -> None:
         self._builder = builder
@@ -50,175 +45,154 @@ class Runner:
         self._primer = Primer(codec, architecture.codec, prefill_rows)
         self._rules = CodeZeroRules(architecture)
         self._groups = architecture.code_groups
-        self._hidden = torch.zeros(slots, architecture.talker.hidden)  # talker state before the next frame
-        self._opening = torch.zeros_like(self._hidden)  # the same, right after prefill
-        self._seen = torch.zeros(slots, architecture.talker.vocabulary, dtype=torch.bool)  # codes 0 drawn
+        self._nothing_seen = torch.zeros(architecture.talker.vocabulary, dtype=torch.bool)
 
-    def start(self, sequence: Sequence) -> None:
-        """Build the prompt and take over what is known of it, and what a sequence that had a slot before left."""
-        if sequence.prompt is None:
-            sequence.prompt = self._builder.build(sequence.request)
-        sequence.prefilled = sequence.primed = 0
-        known = self._prefixes.get(sequence.prompt.shared_key())
-        if known is not None:
-            keys, values = known
-            sequence.prefilled = self._talker.stack.cache.restore(sequence.slot, (keys, values))
-        if sequence.codec_past is not None:
-            self._restore_codec(sequence, sequence.codec_past)
-        elif sequence.wants_audio:
-            self._codec.clear(sequence.slot)
+    def run(self, plan: Plan) -> Many[Outcome]:
+        """Do a piece of work; where it raises, nothing has happened."""
+        match plan:
+            case Prefill(sequence, rows):
+                return (self.prefill(sequence, rows),)
+            case FrameStep(batch):
+                return self.frame_step(batch)
+            case Decode(sequence, frames):
+                return (self.decode(sequence, frames),)
 
-    def park(self, sequence: Sequence) -> None:
-        """Keep what cannot be had again from a sequence's codes, so that another may use its slot."""
-        if sequence.decoded:
-            sequence.codec_past = self._codec.snapshot(sequence.slot)
-
-    def _restore_codec(self, sequence: Sequence, past: tuple[Tensor, ...]) -> None:
-        reference = sequence.reference_codes
-        sequence.primed = 0 if reference is None else len(reference)
-        self._codec.restore(sequence.slot, past, sequence.primed + sequence.decoded)
-        sequence.codec_past = None
-
-    def prefill(self, sequence: Sequence, rows: int) -> bool:
+    def prefill(self, sequence: Sequence, rows: int) -> Prefilled:
         """Move a prompt, and the frames that were drawn before the sequence lost its slot, on by one piece of at most
-        so many positions; whether that is complete."""
-        if self._prime(sequence):
-            return False
-        prompt = sequence.prompt
-        assert prompt is not None
-        if sequence.prefilled < len(prompt.prefill):
-            self._prefill_prompt(sequence, prompt, rows)
-        else:
-            self._replay(sequence, prompt, rows)
-        if sequence.prefilled < len(prompt.prefill) + sequence.frames:
-            return False
-        if sequence.frames == 0:
-            self.reopen(sequence)
-        return True
+        so many positions."""
+        prompt = self._builder.build(sequence.layout) if sequence.prompt is None else sequence.prompt
+        positions = self._known(sequence.slot, prompt) if sequence.prefilled is None else sequence.prefilled
+        primed, worked = self._prime(sequence)
+        if worked:
+            return Prefilled(sequence, prompt, positions, primed, None, None)
+        opening = sequence.opening
+        if positions < len(prompt.prefill):
+            positions, opening = self._prefill_prompt(sequence.slot, prompt, positions, rows)
+        elif positions < len(prompt.prefill) + sequence.frames:
+            positions = self._replay(sequence, prompt, positions, rows)
+        done = positions >= len(prompt.prefill) + sequence.frames
+        standing = self._standing(sequence, opening) if done else None
+        return Prefilled(sequence, prompt, positions, primed, opening, standing)
 
-    def _prefill_prompt(self, sequence: Sequence, prompt: Prompt, rows: int) -> None:
-        """Pieces end where the shared part ends, cached or not: the same arithmetic whoever came before."""
-        start = sequence.prefilled
+    def _known(self, slot: int, prompt: Prompt) -> int:
+        """Positions of a prompt that need not be computed again."""
+        known = self._prefixes.get(prompt.shared_key())
+        if known is None:
+            return 0
+        keys, values = known
+        return self._talker.stack.cache.restore(slot, (keys, values))
+
+    def _prefill_prompt(self, slot: int, prompt: Prompt, start: int, rows: int) -> tuple[int, Tensor | None]:
+        """Where the piece ends, and the talker's state there if that is the end of the prompt. Pieces end where the
+        shared part ends, cached or not: the same arithmetic whoever came before."""
         limit = prompt.shared if start < prompt.shared else len(prompt.prefill)
         end = min(start + rows, limit)
-        hidden = self._talker.forward(
-            prompt.prefill[start:end], [sequence.slot] * (end - start), list(range(start, end))
-        )
-        sequence.prefilled = end
+        hidden = self._talker.forward(prompt.prefill[start:end], [slot] * (end - start), list(range(start, end)))
         if end == prompt.shared:
-            self._prefixes.put(prompt.shared_key(), self._talker.stack.cache.snapshot(sequence.slot, end))
-        if end == len(prompt.prefill):
-            self._opening[sequence.slot] = hidden[-1]
+            self._prefixes.put(prompt.shared_key(), self._talker.stack.cache.snapshot(slot, end))
+        return end, hidden[-1] if end == len(prompt.prefill) else None
 
-    def _replay(self, sequence: Sequence, prompt: Prompt, rows: int) -> None:
-        """Talker steps of frames that are known already; what they leave is what drawing them left."""
-        slot, start = sequence.slot, sequence.prefilled
+    def _replay(self, sequence: Sequence, prompt: Prompt, start: int, rows: int) -> int:
+        """Talker steps of frames that are known already, whose keys and values went with the slot; where they end."""
         first_frame = start - len(prompt.prefill)
         pieces = rows if self._talker.stack.piecewise else 1
         codes = torch.tensor(sequence.codes[first_frame : first_frame + pieces])
         end = start + len(codes)
         texts = torch.stack([prompt.text_at(first_frame + row) for row in range(len(codes))])
         embedded = self._talker.embed_codes(codes[:, 0]) + self._predictor.embed(codes[:, 1:])
-        hidden = self._talker.forward(embedded + texts, [slot] * len(codes), list(range(start, end)))
-        sequence.prefilled = end
-        self._hidden[slot] = hidden[-1]
-        self._seen[slot] = False
-        self._seen[slot, [frame[0] for frame in sequence.codes]] = True
+        self._talker.forward(embedded + texts, [sequence.slot] * len(codes), list(range(start, end)))
+        return end
 
-    def reopen(self, sequence: Sequence) -> None:
-        """Stand right after prefill and draw the first code 0: also where another attempt starts."""
-        slot = sequence.slot
-        self._hidden[slot] = self._opening[slot]
-        self._seen[slot] = False
-        sequence.next_code = self._draw_first_codes([sequence], self._hidden[[slot]])[0]
+    def _standing(self, sequence: Sequence, opening: Tensor | None) -> Standing:
+        """In front of the first frame, or where the sequence stood when it lost its slot."""
+        if sequence.standing is not None:
+            return sequence.standing
+        assert opening is not None
+        seen = self._nothing_seen
+        logits = self._talker.logits(opening[None])  # where these are not finite, nor are those of the frame step
+        return Standing(opening, seen, self._draw_first_codes([sequence], logits, seen[None], [0])[0])
 
     def forget_prefixes(self) -> None:
         """Give back what is kept for voices; it is computed again when it is needed."""
         self._prefixes.clear()
 
-    def rewind_codec(self, sequence: Sequence) -> None:
-        """Forget the audio of an attempt; the reference clip is gone through again."""
-        self._codec.clear(sequence.slot)
-        sequence.primed = 0
-        while self._prime(sequence):
-            pass
+    def _prime(self, sequence: Sequence) -> tuple[int | None, bool]:
+        """Move the codec decoder, by one piece, to behind what is not to be heard now: the reference clip, and what was
+        heard before the sequence lost its slot. Where it stands then, and whether that was a step's work: taking over
+        what is known is not, and a prompt then moves on in the same step."""
+        if not sequence.wants_audio:
+            return None, False
+        slot, clip = sequence.slot, sequence.reference_codes
+        clip_frames = 0 if clip is None else len(clip)
+        primed = self._begin_codec(slot, clip) if sequence.primed is None else sequence.primed
+        if clip is not None and primed < clip_frames:
+            return self._prime_clip(slot, clip, primed), True
+        if primed < clip_frames + sequence.decoded:
+            heard = np.asarray(sequence.codes[: sequence.decoded], dtype=np.int64)
+            return clip_frames + self._primer.advance(slot, heard, primed - clip_frames), True
+        return primed, False
 
-    def _prime(self, sequence: Sequence) -> bool:
-        """Move the codec decoder past one piece of the reference clip; whether that was a step's work. Taking over what
-        is known is not: a prompt then moves on in the same step."""
-        codes = sequence.reference_codes
-        if codes is None or not sequence.wants_audio or sequence.primed == len(codes):
-            return False
-        key = hashlib.blake2b(codes.tobytes(), digest_size=16).digest()
-        known = self._prefixes.get(key) if sequence.primed == 0 else None
-        if known is not None:
-            self._codec.restore(sequence.slot, known, len(codes))
-            sequence.primed = len(codes)
-            return False
-        sequence.primed = self._primer.advance(sequence.slot, codes, sequence.primed)
-        if sequence.primed == len(codes):
-            self._prefixes.put(key, self._codec.snapshot(sequence.slot))
-        return True
+    def _begin_codec(self, slot: int, clip: Codes | None) -> int:
+        """Forget a slot's past, or put in its place what is known of a clip; frames behind which it stands."""
+        known = None if clip is None else self._prefixes.get(_clip_key(clip))
+        if clip is None or known is None:
+            self._codec.clear(slot)
+            return 0
+        self._codec.restore(slot, known, len(clip))
+        return len(clip)
 
-    def frame_step(self, batch: Many[Sequence]) -> FrameStep:
-        """One frame of every sequence: codes 1.. of this frame, talker step, code 0 of the next.
+    def _prime_clip(self, slot: int, clip: Codes, start: int) -> int:
+        end = self._primer.advance(slot, clip, start)
+        if end == len(clip):
+            self._prefixes.put(_clip_key(clip), self._codec.snapshot(slot))
+        return end
 
-        Nothing has happened where it raises: the same sequences, or some of them, can take the step again.
-        """
-        frames = [sequence.frames for sequence in batch]
-        try:
-            return self._frame_step(batch)
-        except BaseException:
-            for sequence, count in zip(batch, frames, strict=True):
-                del sequence.codes[count:]
-            raise
-
-    def _frame_step(self, batch: Many[Sequence]) -> FrameStep:
-        slots = [sequence.slot for sequence in batch]
-        first_codes = torch.tensor([sequence.next_code for sequence in batch])
-        self._seen[slots, first_codes] = True
+    def frame_step(self, batch: Many[Sequence]) -> list[Drawn]:
+        """One frame of every sequence: codes 1.. of this frame, talker step, code 0 of the next."""
+        before = [sequence.standing for sequence in batch if sequence.standing is not None]
+        first_codes = torch.tensor([standing.next_code for standing in before])
         first = self._talker.embed_codes(first_codes)
-        uniforms = self._uniforms(batch, range(1, self._groups))
-        rows = SamplingRows.predictor([sequence.sampling for sequence in batch])
-        codes, embedded = self._predictor.predict(self._hidden[slots], first, uniforms, rows)
-        for sequence, row in zip(batch, torch.cat((first_codes[:, None], codes), dim=1).tolist(), strict=True):
-            sequence.codes.append(row)
-        hidden = self._talker.forward(
-            first + embedded + self._texts(batch), slots, [sequence.position for sequence in batch]
-        )
-        broken = (self._predictor.failed | ~torch.isfinite(hidden).all(dim=1)).tolist()
-        step = FrameStep(self._draw_first_codes(batch, hidden), broken)
-        self._hidden[slots] = hidden
-        return step
-
-    def _texts(self, batch: Many[Sequence]) -> Tensor:
-        """The trailing text that joins each sequence's newest frame: [rows, hidden]."""
-        return torch.stack([s.prompt.text_at(s.frames - 1) for s in batch if s.prompt is not None])
-
-    def _uniforms(self, batch: Many[Sequence], codebooks: range) -> Tensor:
-        seeds = [sequence.seed for sequence in batch]
         frames = [sequence.frames for sequence in batch]
-        return torch.from_numpy(uniform_numbers(seeds, frames, codebooks, self._groups))
+        uniforms = _uniforms(batch, frames, range(1, self._groups), self._groups)
+        rows = SamplingRows.predictor([sequence.sampling for sequence in batch])
+        codes, embedded = self._predictor.predict(torch.stack([s.hidden for s in before]), first, uniforms, rows)
+        hidden = self._talker_step(batch, first + embedded)
+        logits = self._talker.logits(hidden)
+        finite = (~self._predictor.failed & _finite(hidden) & _finite(logits)).tolist()
+        seen = torch.stack([standing.seen for standing in before])
+        seen[torch.arange(len(batch)), first_codes] = True
+        next_codes = self._draw_first_codes(batch, logits, seen, [count + 1 for count in frames])
+        drawn = torch.cat((first_codes[:, None], codes), dim=1).tolist()
+        return [
+            Drawn(sequence, drawn[row], Standing(hidden[row], seen[row], next_codes[row]), finite[row])
+            for row, sequence in enumerate(batch)
+        ]
 
-    def _draw_first_codes(self, batch: Many[Sequence], hidden: Tensor) -> list[int]:
-        """Code 0 of each sequence's next frame, from the talker's states [rows, hidden]."""
-        slots = [sequence.slot for sequence in batch]
-        logits = self._rules.apply(
-            self._talker.logits(hidden),
-            self._seen[slots],
+    def _talker_step(self, batch: Many[Sequence], embedded: Tensor) -> Tensor:
+        """Talker's states behind the frames whose codes are `embedded`, beside their trailing text: [rows, hidden]."""
+        prompts = [sequence.prompt for sequence in batch if sequence.prompt is not None]
+        frames = [sequence.frames for sequence in batch]
+        texts = torch.stack([prompt.text_at(frame) for prompt, frame in zip(prompts, frames, strict=True)])
+        positions = [len(prompt.prefill) + frame for prompt, frame in zip(prompts, frames, strict=True)]
+        return self._talker.forward(embedded + texts, [sequence.slot for sequence in batch], positions)
+
+    def _draw_first_codes(self, batch: Many[Sequence], logits: Tensor, seen: Tensor, frames: Many[int]) -> list[int]:
+        """Code 0 of frame `frames` of each sequence, from the talker's logits [rows, codec vocabulary]."""
+        ruled = self._rules.apply(
+            torch.nan_to_num(logits, nan=0.0),
+            seen,
             torch.tensor([sequence.sampling.repetition_penalty for sequence in batch]),
-            torch.tensor([sequence.frames for sequence in batch]),
+            torch.tensor(frames),
         )
         rows = SamplingRows.talker([sequence.sampling for sequence in batch])
-        uniforms = self._uniforms(batch, range(1))[:, 0]
-        return sample(torch.nan_to_num(logits, nan=0.0), uniforms, rows).tolist()
+        uniforms = _uniforms(batch, frames, range(1), self._groups)[:, 0]
+        return sample(ruled, uniforms, rows).tolist()
 
-    def speak(self, batch: Many[Sequence], frames: int) -> list[Samples]:
-        """The next `frames` frames of every sequence as samples: float32 [frames * samples a frame] each."""
-        codes = [sequence.codes[sequence.decoded : sequence.decoded + frames] for sequence in batch]
-        slots = [sequence.slot for sequence in batch]
-        samples = self._codec.decode(slots, torch.tensor(np.asarray(codes, dtype=np.int64)))
-        return [row.numpy() for row in samples]
+    def decode(self, sequence: Sequence, frames: int) -> Decoded:
+        """The next `frames` frames as samples."""
+        codes = torch.tensor([sequence.codes[sequence.decoded : sequence.decoded + frames]])
+        [samples] = self._codec.decode([sequence.slot], codes)
+        return Decoded(sequence, frames, samples.numpy(), bool(torch.isfinite(samples).all()))
 
     @property
     def cache_bytes(self) -> int:
@@ -240,7 +214,17 @@ class Runner:
         """Bytes of state kept for voices."""
         return self._prefixes.nbytes
 
-    @property
-    def workspace_bytes(self) -> int:
-        """Bytes of the small state a slot."""
-        return self._hidden.nbytes + self._opening.nbytes + self._seen.nbytes
+
+def _uniforms(batch: Many[Sequence], frames: Many[int], codebooks: range, groups: int) -> Tensor:
+    """The numbers from which codes of a frame of each sequence are drawn: float64 [rows, codebooks]."""
+    return torch.from_numpy(uniform_numbers([sequence.seed for sequence in batch], frames, codebooks, groups))
+
+
+def _finite(rows: Tensor) -> Tensor:
+    """Whether NaN and infinity are absent: bool [rows]."""
+    return torch.isfinite(rows).all(dim=1)
+
+
+def _clip_key(clip: Codes) -> bytes:
+    """Names the content of a reference clip."""
+    return hashlib.blake2b(clip.tobytes(), digest_size=16).digest()

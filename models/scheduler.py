@@ -1,46 +1,37 @@
 """Who goes next. Decides, and touches no tensors."""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from models.runaway import Verdict
+from models.engine_options import EngineOptions
+from models.plan import Decode, FrameStep, Plan, Prefill
 from models.sequence import Sequence, Status
-from models.types import FinishReason, Priority
-
-_SPOKEN_OUT = (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)  # the last frames are still heard
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkPolicy:
-    """How many frames are turned into samples at a time: few at first, for the time to first audio, then more."""
-
-    first: int = 2
-    growth: int = 2
-    largest: int = 12
-
-    def wanted(self, decoded: int) -> int:
-        """Frames of the chunk that follows `decoded` frames."""
-        return min(self.largest, self.first if decoded == 0 else decoded * self.growth)
+from models.types import Priority
 
 
 class Scheduler:
     """Slots, and the sequences in them or waiting for one: first in, first out, in two classes.
 
+    Work goes in rounds: a piece of prompt for one who does not run yet, a frame for everybody who does, and of the
+    frames that are due as sound so many that nobody waits long for the next round, the longest waiting first.
+
     Batch work is let in after everything interactive, stands still in its slots while anything interactive is in one,
-    and gives a slot up to what finds none free. So it delays nothing by more than the step that it is in.
+    and gives a slot up to what finds none free. So it delays nothing by more than the piece that is being done.
     The slot of an interactive text that goes on in another request is kept for that one a moment: nobody's audio stops
     in the middle because somebody else came.
     """
 
     KEPT_S = 0.5  # what the next passage may take to arrive on a busy machine
 
-    def __init__(self, slots: int, chunks: ChunkPolicy) -> None:
-        self._free = list(range(slots - 1, -1, -1))
-        self._slots = slots
-        self._chunks = chunks
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._free = list(range(options.slots - 1, -1, -1))
         self._queues: dict[Priority, deque[Sequence]] = {priority: deque() for priority in Priority}
         self._kept_until: list[float] = []  # an entry a free slot that only what has begun may take
+        self._round: Iterator[Plan] = iter(())
         self.admitted: list[Sequence] = []
+        self.preempted = 0  # times that batch work gave up its slot
+        self.queue_wait_s = 0.0  # of all who got a slot, together
 
     @property
     def waiting(self) -> list[Sequence]:
@@ -48,9 +39,14 @@ class Scheduler:
         return [*self._queues[Priority.INTERACTIVE], *self._queues[Priority.BATCH]]
 
     @property
+    def present(self) -> list[Sequence]:
+        """Everyone."""
+        return [*self.admitted, *self.waiting]
+
+    @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.waiting and not self.admitted
+        return not self.admitted and not any(self._queues.values())
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence: behind its class, or where it goes on with something, behind others that do."""
@@ -60,79 +56,77 @@ class Scheduler:
             place = next((index for index, other in enumerate(queue) if not other.request.begun), place)
         queue.insert(place, sequence)
 
-    def preempt(self) -> list[Sequence]:
-        """Batch sequences that must give up their slots now, the youngest first."""
+    def plan(self, now: float) -> Plan | None:
+        """The next piece of work; None between two rounds. `now` on the monotonic clock."""
+        plan = next(self._round, None)
+        if plan is None:
+            self._preempt()
+            self._admit(now)
+            self._round = self._pieces()
+        return plan
+
+    def _preempt(self) -> None:
+        """Batch sequences make room for interactive ones, the youngest first, and are the next of their class to get a
+        slot again."""
         wanted = len(self._queues[Priority.INTERACTIVE]) - len(self._free)
-        batch = [s for s in self.admitted if s.priority is Priority.BATCH]
-        return sorted(batch, key=lambda s: s.submitted_at, reverse=True)[: max(0, wanted)]
+        batch = [s for s in self.admitted if s.priority is Priority.BATCH and s.reason is None]
+        for sequence in sorted(batch, key=lambda s: s.submitted_at, reverse=True)[: max(0, wanted)]:
+            self.admitted.remove(sequence)
+            self._free.append(sequence.slot)
+            sequence.status = Status.WAITING
+            self._queues[Priority.BATCH].appendleft(sequence)
+            self.preempted += 1
 
-    def put_back(self, sequence: Sequence) -> None:
-        """Take a sequence's slot; it is the next of its class to get one again."""
-        self.admitted.remove(sequence)
-        self._free.append(sequence.slot)
-        sequence.status = Status.WAITING
-        self._queues[sequence.priority].appendleft(sequence)
-
-    def admit(self, now: float) -> list[Sequence]:
-        """Give free slots to waiting sequences, in order; returns those that got one. `now` on the monotonic clock."""
+    def _admit(self, now: float) -> None:
+        """Give free slots to waiting sequences, in order."""
         self._kept_until = [until for until in self._kept_until if until > now]
-        admitted: list[Sequence] = []
         for sequence in self.waiting:
             if sequence.request.begun:
                 del self._kept_until[:1]
             if len(self._free) > len(self._kept_until):
-                self._give_slot(sequence)
-                admitted.append(sequence)
-        return admitted
+                self._give_slot(sequence, now)
 
-    def _give_slot(self, sequence: Sequence) -> None:
+    def _give_slot(self, sequence: Sequence, now: float) -> None:
         self._queues[sequence.priority].remove(sequence)
-        sequence.slot = self._free.pop()
-        sequence.status = Status.PREFILLING
+        if sequence.admitted_at is None:
+            self.queue_wait_s += now - sequence.submitted_at
+        sequence.take_slot(self._free.pop(), now)
         self.admitted.append(sequence)
+
+    def _pieces(self) -> Iterator[Plan]:
+        """A round. Each piece is chosen when the one before it has been committed."""
+        prefilling = next((s for s in self._moving() if s.status is Status.PREFILLING), None)
+        if prefilling is not None:
+            yield Prefill(prefilling, self._rows(prefilling))
+        running = [s for s in self._moving() if s.status is Status.RUNNING]
+        if running:
+            yield FrameStep(running)
+        allowed = max(self._options.codec_frames, len(running))  # no less than a round makes, or sound falls behind
+        while allowed > 0 and (due := self._longest_waiting()) is not None:
+            frames = min(due.undecoded, self._options.chunks.largest)
+            yield Decode(due, frames)
+            allowed -= frames
 
     def _moving(self) -> list[Sequence]:
         """Those whose turn it is: batch work only where there is no other."""
         lively = [s for s in self.admitted if s.reason is None]
         return [s for s in lively if s.priority is Priority.INTERACTIVE] or lively
 
-    def prefilling(self) -> Sequence | None:
-        """The one sequence whose prompt moves on in this step: the oldest."""
-        return next((s for s in self._moving() if s.status is Status.PREFILLING), None)
+    def _rows(self, sequence: Sequence) -> int:
+        batch = sequence.priority is Priority.BATCH
+        return self._options.batch_prefill_rows if batch else self._options.prefill_rows
 
-    def running(self) -> list[Sequence]:
-        """The sequences that take a frame step."""
-        return [s for s in self._moving() if s.status is Status.RUNNING]
-
-    def due(self) -> dict[int, list[Sequence]]:
-        """Sequences with frames to turn into samples now, by the number of frames.
-
-        A sequence under suspicion waits: its audio is withheld until it is clear that it is speech.
-        """
-        batches: dict[int, list[Sequence]] = {}
-        for sequence in self.admitted:
-            if not sequence.wants_audio or sequence.status is not Status.RUNNING:
-                continue
-            ready = sequence.frames - sequence.decoded
-            if ready and self._is_due(sequence, ready):
-                batches.setdefault(ready, []).append(sequence)
-        return batches
-
-    def _is_due(self, sequence: Sequence, ready: int) -> bool:
-        if sequence.reason is not None:
-            return sequence.reason in _SPOKEN_OUT
-        return sequence.verdict is Verdict.FINE and ready >= self._chunks.wanted(sequence.decoded)
-
-    def ended(self) -> list[Sequence]:
-        """Sequences that have a reason to end."""
-        return [s for s in (*self.admitted, *self.waiting) if s.reason is not None]
+    def _longest_waiting(self) -> Sequence | None:
+        """Of the sequences with frames that can be turned into samples; interactive ones first."""
+        due = [s for s in self.admitted if s.undecoded and not s.over]
+        return min(due, key=lambda s: (s.priority is Priority.BATCH, s.decoded_at), default=None)
 
     def remove(self, sequence: Sequence, now: float) -> None:
-        """Take a sequence that has ended out and free its slot."""
+        """Take a sequence that is over out and free its slot."""
         if sequence in self.admitted:
             self.admitted.remove(sequence)
             self._free.append(sequence.slot)
-            goes_on = sequence.request.text_after > 0 and sequence.reason in _SPOKEN_OUT
+            goes_on = sequence.request.text_after > 0 and sequence.reason is not None and sequence.reason.spoken_out
             if goes_on and sequence.priority is Priority.INTERACTIVE:
                 self._kept_until.append(now + self.KEPT_S)
         else:
@@ -140,8 +134,8 @@ class Scheduler:
 
     def find(self, request_id: str) -> Sequence | None:
         """The sequence of a request that has not finished."""
-        return next((s for s in (*self.admitted, *self.waiting) if s.request.request_id == request_id), None)
+        return next((s for s in self.present if s.request.request_id == request_id), None)
 
     def check_books(self) -> None:
         """Idle means that every slot is free."""
-        assert sorted(self._free) == list(range(self._slots)), self._free
+        assert sorted(self._free) == list(range(self._options.slots)), self._free

@@ -46,6 +46,10 @@ class Talker:
         """Text token ids -> float32 [ids, hidden]."""
         return self._text_projection(self._text_embedding[torch.tensor(ids, dtype=torch.int64)].float())
 
+    def touch_text(self, ids: Sequence[int]) -> None:
+        """Have the pages of the text embedding that hold these ids in memory."""
+        torch.index_select(self._text_embedding, 0, torch.tensor(ids, dtype=torch.int64))
+
     def embed_codes(self, codes: Tensor) -> Tensor:
         """Ids of the codec vocabulary, int64 [...] -> float32 [..., hidden]."""
         return self._codec_embedding[codes].float()

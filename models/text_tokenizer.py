@@ -7,7 +7,7 @@ camel case, apostrophes and slashes. The models were trained with their own patt
 otherwise because of where it lies: here it is always that one.
 """
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,8 +101,7 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: Any, special_tokens: dict[str, int]) -> None:
         self._tokenizer = tokenizer
-        self.special_tokens = special_tokens  # name -> id
-        self._special = re.compile("|".join(re.escape(name) for name in special_tokens) or r"(?!)")
+        self._control = {index: name for name, index in special_tokens.items()}
 
     @classmethod
     def load(cls, directory: Path, mistrals_words: bool = False) -> "TextTokenizer":
@@ -122,13 +121,12 @@ class TextTokenizer:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids. As upstream's, it makes a control token of text that spells one: see `find_special`."""
+        """Token ids. As upstream's, it makes a control token of text that spells one: see `control_token`."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
-    def find_special(self, text: str) -> str | None:
-        """The first control token that `text` spells, for callers that must not let a speaker forge a prompt."""
-        found = self._special.search(text)
-        return found.group() if found else None
+    def control_token(self, ids: Sequence[int]) -> str | None:
+        """The first control token among `ids`, for callers that must not let a speaker forge a prompt."""
+        return next((self._control[index] for index in ids if index in self._control), None)
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, control tokens included."""

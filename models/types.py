@@ -30,6 +30,11 @@ class FinishReason(StrEnum):
     ERROR = "error"  # this sequence failed
 
     @property
+    def spoken_out(self) -> bool:
+        """Whether speech came to an end, so that its last frames are still heard."""
+        return self in (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)
+
+    @property
     def failed(self) -> bool:
         """Whether nothing of it is of use, through no wish of anybody."""
         return self in (FinishReason.MEMORY, FinishReason.TOO_LARGE, FinishReason.ERROR)

@@ -6,6 +6,7 @@ import pytest
 
 from models import OverloadedError, Priority, SamplingSettings, SynthesisRequest
 from models.admission import Admission
+from models.layout import Layout
 from models.pace import Pace
 from models.sequence import Sequence, Status
 
@@ -22,7 +23,7 @@ def _admission(slots: int = 1, max_waiting: int = 3) -> Admission:
 
 def _sequence(priority: Priority = Priority.INTERACTIVE, max_frames: int = 1500, **request: Any) -> Sequence:
     made = SynthesisRequest("ten tokens", priority=priority, **request)
-    return Sequence(made, lambda _: None, SamplingSettings(), 1, max_frames, TOKENS)
+    return Sequence(made, lambda _: None, Layout([0] * TOKENS), SamplingSettings(), 1, max_frames)
 
 
 def _running(admission: Admission, **request: Any) -> Sequence:

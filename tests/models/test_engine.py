@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from models import (
     EngineClosedError,
@@ -27,12 +26,14 @@ from models import (
     VoicePrompt,
     load_engine,
 )
+from models.engine_options import ChunkPolicy
+from models.layout import Layout
+from models.plan import Decoded, Drawn
 from models.prompt import Prompt, PromptBuilder
 from models.runaway import RunawayLimits
-from models.runner import FrameStep, Runner
-from models.scheduler import ChunkPolicy
+from models.runner import Runner
 from models.sequence import Sequence
-from models.types import Codes, Samples, SpeechEvent
+from models.types import Codes, SpeechEvent
 from tests.models.engine_client import TEXTS, Recorder, becomes_idle, some_voice, speech_request
 
 
@@ -197,16 +198,16 @@ def test_a_listener_that_raises_costs_only_its_own_request(engine: SpeechEngine)
 def test_a_prompt_that_cannot_be_built_costs_only_its_own_request(
     engine: SpeechEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = PromptBuilder.build
+    build, bad_voice = PromptBuilder.build, some_voice(engine, 1)
 
-    def broken(self: PromptBuilder, request: SynthesisRequest) -> Prompt:
-        if request.text == "broken":
+    def broken(self: PromptBuilder, layout: Layout) -> Prompt:
+        if layout.voice is bad_voice:
             raise ValueError("nothing for this one")
-        return build(self, request)
+        return build(self, layout)
 
     monkeypatch.setattr(PromptBuilder, "build", broken)
     bad, good = Recorder(), Recorder()
-    engine.submit(replace(speech_request(engine, 1), text="broken"), bad)
+    engine.submit(replace(speech_request(engine, 1), voice=bad_voice), bad)
     engine.submit(speech_request(engine, 2, frames=10), good)
     finished = bad.wait()
     assert (finished.reason, finished.error) == (FinishReason.ERROR, "ValueError: nothing for this one")
@@ -220,20 +221,21 @@ def test_numbers_that_are_not_finite_end_their_own_sequence(
     where: str, engine: SpeechEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poisoned, healthy = Recorder(), Recorder()
-    frame_step, speak = Runner.frame_step, Runner.speak
+    frame_step, decode = Runner.frame_step, Runner.decode
     expected = engine.synthesize(speech_request(engine, 2, frames=10))
 
-    def poison_frame(self: Runner, batch: list[Sequence]) -> FrameStep:
+    def poison_frame(self: Runner, batch: list[Sequence]) -> list[Drawn]:
         for sequence in batch:
             if sequence.listener is poisoned and sequence.frames > 5:
-                vars(self)["_hidden"][sequence.slot, 3] = np.nan
+                assert sequence.standing is not None
+                sequence.standing.hidden[3] = np.nan
         return frame_step(self, batch)
 
-    def poison_samples(self: Runner, batch: list[Sequence], frames: int) -> list[Samples]:
-        samples = speak(self, batch, frames)
-        return [row * np.nan if s.listener is poisoned else row for s, row in zip(batch, samples, strict=True)]
+    def poison_samples(self: Runner, sequence: Sequence, frames: int) -> Decoded:
+        decoded = decode(self, sequence, frames)
+        return replace(decoded, finite=False) if sequence.listener is poisoned else decoded
 
-    monkeypatch.setattr(Runner, *(("frame_step", poison_frame) if where == "hidden" else ("speak", poison_samples)))
+    monkeypatch.setattr(Runner, *(("frame_step", poison_frame) if where == "hidden" else ("decode", poison_samples)))
     engine.submit(replace(speech_request(engine, 0, frames=50), sampling=Sampling(seed=5)), poisoned)
     engine.submit(speech_request(engine, 2, frames=10), healthy)
     finished = poisoned.wait()
@@ -335,10 +337,10 @@ def test_when_memory_runs_out_the_last_one_in_makes_room_and_the_others_do_not_n
     alone = [engine.generate_codes(speech_request(engine, number)) for number in range(2)]
     draw = Runner._draw_first_codes  # pyright: ignore[reportPrivateUsage] - the last allocation of a frame step
 
-    def fail_for_three(runner: Runner, batch: list[Sequence], hidden: Tensor) -> list[int]:
+    def fail_for_three(runner: Runner, batch: list[Sequence], *further: Any) -> list[int]:
         if len(batch) == 3:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return draw(runner, batch, hidden)
+        return draw(runner, batch, *further)
 
     monkeypatch.setattr(Runner, "_draw_first_codes", fail_for_three)
     recorders = [Recorder() for _ in range(3)]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from models import FinishReason, Sampling, SpeechEngine, SynthesisRequest, load_engine
-from models.runner import FrameStep, Runner
+from models.plan import Drawn, Prefilled
+from models.runner import Runner
 from models.sampling import CodeZeroRules
 from models.sequence import Sequence
 from tests.models.engine_client import Recorder, becomes_idle, speech_request
@@ -50,7 +51,7 @@ class Steps:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     held, frame_step = Steps(), Runner.frame_step
 
-    def step(self: Runner, batch: list[Sequence]) -> FrameStep:
+    def step(self: Runner, batch: list[Sequence]) -> list[Drawn]:
         held.hold()
         held.done.append([sequence.request.request_id for sequence in batch])
         return frame_step(self, batch)
@@ -145,7 +146,7 @@ def test_a_deadline_passes_while_waiting(engine: SpeechEngine, steps: Steps) -> 
 def test_a_deadline_passes_while_prefilling(engine: SpeechEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     prefill, pieces = Runner.prefill, 0
 
-    def slowly(self: Runner, sequence: Sequence, rows: int) -> bool:
+    def slowly(self: Runner, sequence: Sequence, rows: int) -> Prefilled:
         nonlocal pieces
         pieces += 1
         time.sleep(2 * TIMEOUT_S)

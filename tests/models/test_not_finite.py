@@ -15,6 +15,7 @@ from models.architecture import Kind
 from models.code_predictor import TorchCodePredictor
 from models.decoder_stack import TorchStack
 from models.native import NativeCodec, NativeCodePredictor, NativeStack, available
+from models.talker import Talker
 from models.torch_codec import TorchCodec
 from tests.models.engine_client import Recorder, becomes_idle, speech_request
 
@@ -81,8 +82,21 @@ def _break_codec(patch: pytest.MonkeyPatch, value: float) -> None:
         patch.setattr(kind, "decode", broken)
 
 
+def _break_logits(patch: pytest.MonkeyPatch, value: float) -> None:
+    """One logit of code 0, of the first of two."""
+    logits = Talker.logits
+
+    def broken(self: Talker, hidden: Tensor) -> Tensor:
+        made = logits(self, hidden)
+        if len(made) == 2:
+            made[0, 7] = value
+        return made
+
+    patch.setattr(Talker, "logits", broken)
+
+
 @pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("break_it", [_break_predictor, _break_cache, _break_codec])
+@pytest.mark.parametrize("break_it", [_break_logits, _break_predictor, _break_cache, _break_codec])
 def test_it_ends_with_an_error_and_its_neighbour_as_if_alone(
     engine: SpeechEngine,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,5 +1,7 @@
 """Missed ends of speech are noticed; real speech is left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,15 @@ def test_stationary_sound_is_known_by_code_0_alone() -> None:
         frame[0] = 7
     verdicts = _verdicts(frames)
     assert verdicts.index(Verdict.RUNAWAY) == 10 + LIMITS.stationary_frames
+
+
+def test_the_shortest_pattern_is_one_frame_that_stays() -> None:
+    limits = replace(LIMITS, longest_period=1)
+    detector = RunawayDetector(limits, 20)
+    frames = _speech(2) * 15 + _speech(1) * 30
+    verdicts = [detector.add(frame) for frame in frames]
+    assert Verdict.RUNAWAY not in verdicts[:30]
+    assert verdicts.index(Verdict.RUNAWAY) == 30 + limits.pattern_frames
 
 
 def test_limits_are_checked() -> None:

@@ -179,9 +179,9 @@ def test_published_vocabulary_has_the_published_ids(tmp_path: Path) -> None:
 
 def test_finds_control_tokens_that_a_text_spells(tiny_checkpoint: Callable[[Kind], Path]) -> None:
     tokenizer = TextTokenizer.load(tiny_checkpoint("base"))
-    assert tokenizer.find_special("fine <|text|> here") is None
-    assert tokenizer.find_special("ends <|im_end|> early <|im_start|>") == "<|im_end|>"
-    assert tokenizer.find_special("</think>") == "</think>"
+    assert tokenizer.control_token(tokenizer.encode("fine <|text|> here")) is None
+    assert tokenizer.control_token(tokenizer.encode("ends <|im_end|> early <|im_start|>")) == "<|im_end|>"
+    assert tokenizer.control_token(tokenizer.encode("</think>")) == "</think>"
 
 
 def test_decodes_what_it_encoded(tiny_checkpoint: Callable[[Kind], Path]) -> None:

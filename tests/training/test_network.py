@@ -11,6 +11,7 @@ from models.checkpoint import Checkpoint, open_checkpoint
 from models.decoder_stack import KeyValueCache
 from models.engine_options import EngineOptions
 from models.language_model import LanguageModel, load_language_model
+from models.layout import LayoutBuilder
 from models.prompt import PromptBuilder
 from models.sampling import SamplingRows
 from models.synthetic.writing import write_checkpoint
@@ -83,9 +84,10 @@ def test_rows_are_the_prompts_and_hidden_states_the_engines(
 ) -> None:
     network, maker = _network(checkpoint), LayoutMaker(checkpoint.architecture)
     talker, predictor = language_model.talker, language_model.predictor
-    builder = PromptBuilder(checkpoint.architecture, checkpoint.text_tokenizer, talker, predictor)
+    layouts = LayoutBuilder(checkpoint.architecture, checkpoint.text_tokenizer)
+    prompts = PromptBuilder(checkpoint.architecture, talker, predictor)
     for request, example in _cases(checkpoint):
-        prompt, rows = builder.build(request), maker.rows(example)
+        prompt, rows = prompts.build(layouts.build(request)), maker.rows(example)
         codes = torch.from_numpy(np.asarray(example.codes))
         fed = [prompt.prefill]
         for frame in range(_FRAMES):

@@ -16,7 +16,7 @@ from deployments.config import EMBEDDED_BUDGET_MB, MIB
 from deployments.launch import RAY_BYTES
 from tests.e2e.asked import Asked
 from tests.e2e.server import ROOT, Server, environment_of, make_checkout, running_server
-from tests.e2e.speech import SPOKEN, long_text
+from tests.e2e.speech import SPOKEN, SYNTHESIZE, long_text
 from tests.waiting import TIMEOUT, until
 
 CUSTOM = {
@@ -82,10 +82,14 @@ def _at_rest(server: Server) -> Server:
 def end(server: Server, number: signal.Signals) -> None:
     """By a signal that comes while a whole file and a stream are on their way: it finishes both and exits with 0."""
     until(server.is_at_rest)
-    body = {**SPOKEN, "text": long_text(40), "format": "pcm"}
-    whole, stream = Asked(server, body), Asked(server, {**body, "stream": True})
+    file = {**SPOKEN, "text": long_text(30), "format": "pcm"}
+    streamed = {**file, "stream": True}
+    alone = [server.post(SYNTHESIZE, body).content for body in (file, streamed)]
+    whole = Asked(server, file)
+    until(lambda: not server.is_idle())
+    stream = Asked(server, streamed)
     assert stream.begun.wait(TIMEOUT)
     assert whole.is_alive()
     assert server.stop(number) == 0
     assert (whole.status(), stream.status()) == (200, 200)
-    assert whole.heard == stream.heard
+    assert [whole.heard, stream.heard] == alone

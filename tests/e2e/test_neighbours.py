@@ -12,7 +12,7 @@ import soundfile
 from tests.deployments.helpers import make_clip
 from tests.e2e.server import Server
 from tests.e2e.speech import CLONE, SPEECH, SPOKEN, SYNTHESIZE, long_text
-from tests.waiting import TIMEOUT
+from tests.waiting import TIMEOUT, until
 
 VOICES = 16
 
@@ -47,11 +47,12 @@ def test_a_file_that_is_dear_to_encode_stops_nobody(server: Server) -> None:
 
 def test_speech_goes_on_while_many_voices_are_made(server: Server) -> None:
     alone = server.post(SYNTHESIZE, SPOKEN).content
-    clip = base64.b64encode(make_clip(20.0)).decode()
+    clip = base64.b64encode(make_clip(29.0)).decode()
     bodies = [{"voice_name": f"Storm {number}", "reference_audio": clip} for number in range(VOICES)]
-    left: list[int] = []  # voices that were still being made when a speech had ended
+    left: list[int] = []  # voices that were still being made when a speech had ended that was asked for after theirs
     with ThreadPoolExecutor(VOICES) as pool:
         storm = [pool.submit(server.post, CLONE, body) for body in bodies]
+        until(lambda: any(made.done() for made in storm))
         while not all(made.done() for made in storm):
             assert server.post(SYNTHESIZE, SPOKEN).content == alone
             left.append(sum(not made.done() for made in storm))
@@ -62,4 +63,4 @@ def test_speech_goes_on_while_many_voices_are_made(server: Server) -> None:
     made = [answer.json()["id"] for answer in answers if answer.status_code == 201]
     assert made
     assert set(made) <= set(listed)
-    assert sum(number >= VOICES // 4 for number in left) >= 2, "speech came last in the queue of voices"
+    assert max(left) >= VOICES // 4, "speech came last in the queue of voices"

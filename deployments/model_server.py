@@ -97,6 +97,7 @@ class ModelServer:
     async def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]:
         """All that happens to a request, which may be one that comes again: Accepted, AudioChunks of at most 480 ms,
         Finished."""
+        await asyncio.to_thread(self._engine.prepare, request)  # all of a long text, before its first passage is heard
         async with aclosing(self._joining.events(request, repeat)) as events:
             async for event in events:
                 yield event

@@ -79,6 +79,9 @@ class Engine:
     def info(self) -> EngineInfo:
         return self._model.info
 
+    def prepare(self, request: SynthesisRequest) -> None:
+        self._model.prompts.touch(self._model.layouts.build(request))
+
     def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
         return self._enqueue(self._sequence(request, listener))
 

@@ -81,6 +81,11 @@ class SpeechEngine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
+    def prepare(self, request: SynthesisRequest) -> None:
+        """Read from the disk what a request will look up, which may take a while. Raises InvalidRequestError for what
+        this model cannot speak; the text may be longer than an utterance."""
+        ...
+
     def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
         """Queue a request. `listener` is called in the engine's thread with every AudioChunk and then exactly one
         Finished, and must return at once.

@@ -68,6 +68,10 @@ class FakeEngine:
         self._active: set[str] = set()
         self._timeouts: dict[str, float] = {}  # of requests, from their submission; extended roughly
 
+    def prepare(self, request: SynthesisRequest) -> None:
+        if "<|im_end|>" in request.text:
+            raise InvalidRequestError("text", "spells the control token <|im_end|>, which cannot be spoken")
+
     def submit(self, request: SynthesisRequest, listener: Listener) -> Accepted:
         if "[reject]" in request.text:
             raise InvalidRequestError("max_frames", "the engine says no")
@@ -101,7 +105,7 @@ class FakeEngine:
         return EngineStatus(len(self._active), 0, self._finished, 0, 0, 0.0, 0.1, outcomes={"eos": self._finished})
 
     def memory_report(self) -> MemoryReport:
-        return MemoryReport(*[0] * 7)
+        return MemoryReport(*[0] * 6)
 
     def healthy(self) -> bool:
         return self.is_healthy

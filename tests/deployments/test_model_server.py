@@ -19,6 +19,7 @@ from models import (
     Finished,
     FinishReason,
     GenerationError,
+    InvalidRequestError,
     SynthesisRequest,
     cache_contents,
 )
@@ -148,3 +149,15 @@ def test_loading_leaves_no_more_packed_weights_than_the_configuration_allows(
     monkeypatch.setattr(cache_contents, "trim", trim)
     model_server.load_configured_engine(config, config.models[0])
     assert happened == ["loaded", (3 * 1024**2, 86_400.0)]
+
+
+def test_a_late_passage_that_cannot_be_spoken_is_refused_before_the_first_is(tmp_path: Path) -> None:
+    server, engine = make_server(tmp_path)
+    text = "A sentence of some length, and then another one. " * 60 + "And the last <|im_end|>."
+
+    async def first_event() -> object:
+        return await anext(server.speak(SynthesisRequest(text)))
+
+    with pytest.raises(InvalidRequestError, match="control token"):
+        run(first_event())
+    assert engine.requests == []

@@ -62,7 +62,7 @@ class Engine:
         self._meter = Meter(pace)
         self._admission = Admission(options.slots, options.max_waiting, pace)
         ledger = Ledger(architecture.tokens.eos, options)
-        self._loop = Loop(Scheduler(options), model.runner, ledger, self._meter, self._admission)
+        self._loop = Loop(Scheduler(options, pace), model.runner, ledger, self._meter, self._admission)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._closing_lock = threading.Lock()

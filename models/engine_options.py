@@ -12,7 +12,7 @@ class ChunkPolicy:
 
     first: int = 2
     growth: int = 2
-    largest: int = 6
+    largest: int = 12
 
     def wanted(self, decoded: int) -> int:
         """Frames of the chunk that follows `decoded` frames."""
@@ -31,7 +31,7 @@ class EngineOptions:
     prefill_rows: int = 64  # prompt positions between two frame steps
     batch_prefill_rows: int = 16  # the same of batch work: no longer than a frame step, which may be waited for
     prefix_bytes: int = 64 * 1024 * 1024  # state kept for voices
-    codec_frames: int = 8  # enough sound between two frame steps, where not more than that many run together
+    codec_s: float = 0.1  # so long, about, sound is made between two frame steps, if that keeps up with them
     chunks: ChunkPolicy = field(default_factory=ChunkPolicy)
     runaway: RunawayLimits | None = field(default_factory=RunawayLimits)  # None: never
     backend: str = "auto"  # "native", "torch", or whichever is there
@@ -48,10 +48,11 @@ class EngineOptions:
             "max_frames",
             "prefill_rows",
             "batch_prefill_rows",
-            "codec_frames",
         ):
             if getattr(self, name) < 1:
                 raise InvalidRequestError(name, f"{getattr(self, name)} is below 1")
+        if not self.codec_s > 0:
+            raise InvalidRequestError("codec_s", f"{self.codec_s} is not a positive number of seconds")
         if self.threads is not None and self.threads < 1:
             raise InvalidRequestError("threads", f"{self.threads} is below 1")
         if self.backend not in ("auto", "native", "torch"):

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from models.engine_options import EngineOptions
-from models.plan import Decoded, Drawn, Failed, Outcome, Prefilled
+from models.plan import Decoded, Disturbed, Drawn, Failed, Outcome, Prefilled
 from models.runaway import RunawayDetector, Verdict
 from models.seeds import derived_seed
 from models.sequence import Sequence, Status
@@ -32,6 +32,8 @@ class Ledger:
                 self._decoded(outcome)
             case Failed(sequence, reason, error):
                 sequence.end(reason, error)
+            case Disturbed(sequence):
+                sequence.primed, sequence.status, sequence.alone = None, Status.PREFILLING, True
 
     def _prefilled(self, outcome: Prefilled) -> None:
         sequence = outcome.sequence

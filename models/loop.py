@@ -8,7 +8,7 @@ from models.admission import Admission
 from models.errors import SpeechError, is_out_of_memory
 from models.ledger import Ledger, tell
 from models.meter import Meter
-from models.plan import Failed, FrameStep, Outcome, Plan
+from models.plan import Decode, Disturbed, Failed, FrameStep, Outcome, Plan, Prefill
 from models.runner import Runner
 from models.scheduler import Scheduler
 from models.sequence import Sequence
@@ -75,17 +75,18 @@ class Loop:
         self._measure(plan, time.monotonic() - started)
 
     def _run(self, plan: Plan | None) -> Many[Outcome]:
-        """What came of a piece. What fails for several is done again for each alone: only who is at fault has to go."""
+        """What came of a piece. What fails for several is done again for each alone, sound once its past has been gone
+        through again: only who is at fault has to go."""
         if plan is None:
             return ()
         try:
             return self._runner.run(plan)
         except _FAULTS as error:
-            batch = plan.batch if isinstance(plan, FrameStep) else (plan.sequence,)
+            batch = (plan.sequence,) if isinstance(plan, Prefill) else plan.batch
             if is_out_of_memory(error):
-                return (self._shed(batch[-1]),)
+                return (self._shed(batch[-1]), *_beside(plan, batch[:-1]))
             if len(batch) > 1:
-                return [outcome for sequence in batch for outcome in self._run(FrameStep((sequence,)))]
+                return _beside(plan, batch) or [o for sequence in batch for o in self._run(FrameStep((sequence,)))]
             _log.exception("a request failed", extra={"request_id": batch[0].request.request_id})
             return (Failed(batch[0], FinishReason.ERROR, f"{type(error).__name__}: {error}"),)
 
@@ -115,11 +116,21 @@ class Loop:
 
     def _measure(self, plan: Plan | None, seconds: float) -> None:
         self._round_s += seconds
-        if isinstance(plan, FrameStep):
-            self._width = len(plan.batch)
-        if plan is None:
-            self._meter.round(self._width, self._round_s)
-            self._width, self._round_s = 0, 0.0
+        match plan:
+            case FrameStep(batch):
+                self._width = len(batch)
+            case Decode(batch, frames):
+                self._meter.decoded(frames * len(batch), seconds)
+            case Prefill():
+                pass
+            case None:
+                self._meter.round(self._width, self._round_s)
+                self._width, self._round_s = 0, 0.0
+
+
+def _beside(plan: Plan, batch: Many[Sequence]) -> list[Outcome]:
+    """A frame can be drawn again; what the codec decoder has gone past cannot, as it may have been heard half-way."""
+    return [Disturbed(sequence) for sequence in batch] if isinstance(plan, Decode) else []
 
 
 def _fields(sequence: Sequence) -> dict[str, object]:

@@ -22,6 +22,10 @@ class Meter:
         self.busy_s += seconds
         self._pace.step(width, seconds)
 
+    def decoded(self, frames: int, seconds: float) -> None:
+        """A call of the codec decoder."""
+        self._pace.decoded(frames, seconds)
+
     def finished(self, sequence: Sequence) -> None:
         """A sequence that ended."""
         assert sequence.reason is not None

@@ -2,6 +2,7 @@
 
 _STEPS_KEPT = 0.98  # weight of the past at each frame step: the last 50 count, 4 s of speech
 _UTTERANCES_KEPT = 0.9  # weight of the past at each utterance: the last 10 count
+_ASSUMED_DECODER_FACTOR = 0.15  # real-time factor of the codec decoder, until it was measured
 _ASSUMED_TOKENS = 20  # the assumption counts as one utterance of so many text tokens
 
 
@@ -14,6 +15,7 @@ class Pace:
         self.seconds_per_frame = seconds_per_frame
         self._assumed_step_s = seconds_per_frame * assumed_real_time_factor  # for each sequence in it
         self._steps: list[tuple[float, float] | None] = [None] * (slots + 1)  # seconds and steps by width
+        self._decoded = (seconds_per_frame * _ASSUMED_DECODER_FACTOR, 1.0)  # seconds, and frames turned into samples
         self._between_s = 0.0  # spent in steps that made no frame: the next one that does bears it
         self._spoken = (_ASSUMED_TOKENS * assumed_frames_per_token, float(_ASSUMED_TOKENS))  # frames and tokens
 
@@ -52,6 +54,16 @@ class Pace:
             return
         total, count = self._spoken
         self._spoken = (total * _UTTERANCES_KEPT + frames, count * _UTTERANCES_KEPT + tokens)
+
+    def decoded(self, frames: int, seconds: float) -> None:
+        """A call of the codec decoder."""
+        total, count = self._decoded
+        self._decoded = (total * _STEPS_KEPT + seconds, count * _STEPS_KEPT + frames)
+
+    def frames_decoded_in(self, seconds: float) -> int:
+        """Frames that the codec decoder turns into samples in so many seconds."""
+        total, count = self._decoded
+        return int(seconds * count / total)
 
     def expected_frames(self, tokens: float) -> float:
         """Frames that a text of so many tokens will take."""

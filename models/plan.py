@@ -28,10 +28,10 @@ class FrameStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
-    """Turn the next frames of one sequence into samples."""
+    """Turn the next frames of each of a batch into samples."""
 
-    sequence: Sequence
-    frames: int
+    batch: Many[Sequence]
+    frames: int  # of each
 
 
 Plan = Prefill | FrameStep | Decode
@@ -78,4 +78,11 @@ class Failed:
     error: str
 
 
-Outcome = Prefilled | Drawn | Decoded | Failed
+@dataclass(frozen=True, slots=True, eq=False)
+class Disturbed:
+    """A sequence beside another one's fault, which may have moved its codec decoder on, or not."""
+
+    sequence: Sequence
+
+
+Outcome = Prefilled | Drawn | Decoded | Failed | Disturbed

@@ -1,7 +1,7 @@
 """A planned piece of work -> tensors -> what came of it. Takes no decisions, and changes no sequence.
 
-What is written where it cannot be taken back, keys and values and the codec's past, stands at a place of its own in a
-slot: a piece that raised can be done again, and nobody beside it notices.
+Keys and values stand at places of their own, so a prompt or a frame that raised can be done again. The codec's past
+cannot be taken back: where a call of it raised, it is gone through anew.
 """
 
 import hashlib
@@ -48,14 +48,14 @@ class Runner:
         self._nothing_seen = torch.zeros(architecture.talker.vocabulary, dtype=torch.bool)
 
     def run(self, plan: Plan) -> Many[Outcome]:
-        """Do a piece of work; where it raises, nothing has happened."""
+        """Do a piece of work."""
         match plan:
             case Prefill(sequence, rows):
                 return (self.prefill(sequence, rows),)
             case FrameStep(batch):
                 return self.frame_step(batch)
-            case Decode(sequence, frames):
-                return (self.decode(sequence, frames),)
+            case Decode(batch, frames):
+                return self.decode(batch, frames)
 
     def prefill(self, sequence: Sequence, rows: int) -> Prefilled:
         """Move a prompt, and the frames that were drawn before the sequence lost its slot, on by one piece of at most
@@ -188,11 +188,12 @@ class Runner:
         uniforms = _uniforms(batch, frames, range(1), self._groups)[:, 0]
         return sample(ruled, uniforms, rows).tolist()
 
-    def decode(self, sequence: Sequence, frames: int) -> Decoded:
-        """The next `frames` frames as samples."""
-        codes = torch.tensor([sequence.codes[sequence.decoded : sequence.decoded + frames]])
-        [samples] = self._codec.decode([sequence.slot], codes)
-        return Decoded(sequence, frames, samples.numpy(), bool(torch.isfinite(samples).all()))
+    def decode(self, batch: Many[Sequence], frames: int) -> list[Decoded]:
+        """The next `frames` frames of every sequence as samples."""
+        codes = torch.tensor([sequence.codes[sequence.decoded : sequence.decoded + frames] for sequence in batch])
+        samples = self._codec.decode([sequence.slot for sequence in batch], codes)
+        finite = _finite(samples).tolist()
+        return [Decoded(sequence, frames, samples[row].numpy(), finite[row]) for row, sequence in enumerate(batch)]
 
     @property
     def cache_bytes(self) -> int:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from models.engine_options import EngineOptions
+from models.pace import Pace
 from models.plan import Decode, FrameStep, Plan, Prefill
 from models.sequence import Sequence, Status
 from models.types import Priority
@@ -13,7 +14,7 @@ class Scheduler:
     """Slots, and the sequences in them or waiting for one: first in, first out, in two classes.
 
     Work goes in rounds: a piece of prompt for one who does not run yet, a frame for everybody who does, and of the
-    frames that are due as sound so many that nobody waits long for the next round, the longest waiting first.
+    frames that are due as sound so many that the next round begins soon, the longest waiting first.
 
     Batch work is let in after everything interactive, stands still in its slots while anything interactive is in one,
     and gives a slot up to what finds none free. So it delays nothing by more than the piece that is being done.
@@ -23,8 +24,9 @@ class Scheduler:
 
     KEPT_S = 0.5  # what the next passage may take to arrive on a busy machine
 
-    def __init__(self, options: EngineOptions) -> None:
+    def __init__(self, options: EngineOptions, pace: Pace) -> None:
         self._options = options
+        self._pace = pace
         self._free = list(range(options.slots - 1, -1, -1))
         self._queues: dict[Priority, deque[Sequence]] = {priority: deque() for priority in Priority}
         self._kept_until: list[float] = []  # an entry a free slot that only what has begun may take
@@ -98,28 +100,41 @@ class Scheduler:
         prefilling = next((s for s in self._moving() if s.status is Status.PREFILLING), None)
         if prefilling is not None:
             yield Prefill(prefilling, self._rows(prefilling))
-        running = [s for s in self._moving() if s.status is Status.RUNNING]
+        running = [s for s in self._moving() if s.status is Status.RUNNING and s.reason is None]
         if running:
             yield FrameStep(running)
-        allowed = max(self._options.codec_frames, len(running))  # no less than a round makes, or sound falls behind
-        while allowed > 0 and (due := self._longest_waiting()) is not None:
-            frames = min(due.undecoded, self._options.chunks.largest)
-            yield Decode(due, frames)
-            allowed -= frames
+        # No less than a round makes, or sound falls behind; nor than what is waited for most.
+        least = max(len(running), self._options.chunks.first)
+        allowed = max(least, self._pace.frames_decoded_in(self._options.codec_s))
+        while allowed > 0 and (due := self._due()):
+            plan = self._decode(due, allowed)
+            yield plan
+            allowed -= plan.frames * len(plan.batch)
 
     def _moving(self) -> list[Sequence]:
         """Those whose turn it is: batch work only where there is no other."""
-        lively = [s for s in self.admitted if s.reason is None]
+        lively = [s for s in self.admitted if not s.over]
         return [s for s in lively if s.priority is Priority.INTERACTIVE] or lively
 
     def _rows(self, sequence: Sequence) -> int:
         batch = sequence.priority is Priority.BATCH
         return self._options.batch_prefill_rows if batch else self._options.prefill_rows
 
-    def _longest_waiting(self) -> Sequence | None:
-        """Of the sequences with frames that can be turned into samples; interactive ones first."""
-        due = [s for s in self.admitted if s.undecoded and not s.over]
-        return min(due, key=lambda s: (s.priority is Priority.BATCH, s.decoded_at), default=None)
+    def _due(self) -> list[Sequence]:
+        """The sequences with frames to be turned into samples: interactive ones first, then the longest waiting."""
+        due = [s for s in self.admitted if s.status is Status.RUNNING and s.undecoded and not s.over]
+        return sorted(due, key=lambda s: (s.priority is Priority.BATCH, s.decoded_at))
+
+    def _decode(self, due: list[Sequence], allowed: int) -> Decode:
+        """The first of those who wait, and others with as many frames, which then cost less than apart."""
+        first, frames = due[0], self._chunk(due[0], allowed)
+        if first.alone:
+            return Decode((first,), frames)
+        alike = [s for s in due if not s.alone and self._chunk(s, allowed) == frames]
+        return Decode(alike[: allowed // frames], frames)
+
+    def _chunk(self, sequence: Sequence, allowed: int) -> int:
+        return min(sequence.undecoded, self._options.chunks.largest, allowed)
 
     def remove(self, sequence: Sequence, now: float) -> None:
         """Take a sequence that is over out and free its slot."""

@@ -63,6 +63,7 @@ class Sequence:
     codes: list[list[int]] = field(default_factory=list)
     released: int = 0  # frames that are to be heard; those after them may still turn out to be noise
     decoded: int = 0  # of these, frames turned into samples
+    alone: bool = False  # is turned into samples apart from others
     held: list[Samples] = field(default_factory=list)  # samples of a request that wants them whole
     verdict: Verdict = Verdict.FINE
     detector: RunawayDetector | None = None
@@ -107,8 +108,8 @@ class Sequence:
 
     @property
     def undecoded(self) -> int:
-        """Frames that can be turned into samples."""
-        return self.released - self.decoded if self.wants_audio and self.status is Status.RUNNING else 0
+        """Frames that are to be turned into samples."""
+        return self.released - self.decoded if self.wants_audio else 0
 
     @property
     def over(self) -> bool:

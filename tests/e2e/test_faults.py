@@ -20,7 +20,7 @@ from tests.e2e.speech import CLONE, SPOKEN, SYNTHESIZE, long_text, samples_of
 from tests.waiting import TIMEOUT, until
 
 MODEL = "base-small-bf16"
-LONG: dict[str, Any] = {**SPOKEN, "model": MODEL, "text": long_text(40), "seed": None}
+LONG: dict[str, Any] = {**SPOKEN, "model": MODEL, "text": long_text(80), "seed": None}
 RECOVERY_S = 60.0  # alone on two cores it takes 5 to 6 s; the machine may be busy
 
 

@@ -231,9 +231,9 @@ def test_numbers_that_are_not_finite_end_their_own_sequence(
                 sequence.standing.hidden[3] = np.nan
         return frame_step(self, batch)
 
-    def poison_samples(self: Runner, sequence: Sequence, frames: int) -> Decoded:
-        decoded = decode(self, sequence, frames)
-        return replace(decoded, finite=False) if sequence.listener is poisoned else decoded
+    def poison_samples(self: Runner, batch: list[Sequence], frames: int) -> list[Decoded]:
+        decoded = decode(self, batch, frames)
+        return [replace(each, finite=False) if each.sequence.listener is poisoned else each for each in decoded]
 
     monkeypatch.setattr(Runner, *(("frame_step", poison_frame) if where == "hidden" else ("decode", poison_samples)))
     engine.submit(replace(speech_request(engine, 0, frames=50), sampling=Sampling(seed=5)), poisoned)

@@ -8,7 +8,7 @@ from models import MemoryReport
 from tests.deployments.helpers import App, make_config
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def _unlimited_memory() -> Iterator[None]:
     """A model server limits the memory of its process, which here is that of all tests."""
 

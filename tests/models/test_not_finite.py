@@ -113,7 +113,11 @@ def test_it_ends_with_an_error_and_its_neighbour_as_if_alone(
     assert victim.heard.max(initial=0) <= 1.0
     assert np.isfinite(victim.heard).all()
     assert neighbour.end.reason is alone.end.reason
-    assert np.array_equal(neighbour.heard, alone.heard)
+    assert len(neighbour.heard) == len(alone.heard)
+    # What the kernels speak does not depend on the neighbours by a bit; a matrix library may round sums of two rows
+    # in another order than those of one.
+    apart = np.abs(neighbour.heard - alone.heard).max()
+    assert apart == 0 if engine.info.backend == "native" else apart < 1e-5
     again = _spoken(engine, [0])[0]
     assert again.end.reason is not FinishReason.ERROR
     assert becomes_idle(engine)

@@ -3,12 +3,12 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Install the project with the given extras ("" or "[dev]") unless nothing has changed since the last time.
+# Install the project with the given extras ("", "[reference]" or "[dev]") unless nothing has changed since the last time.
 install_project() {
   local extras="$1"
   local stamp=".venv/installed${extras}"
-  if [[ -z "${extras}" && -e ".venv/installed[dev]" ]]; then
-    stamp=".venv/installed[dev]" # holds the project too
+  if [[ -e ".venv/installed[dev]" ]]; then
+    stamp=".venv/installed[dev]" # holds everything
     extras="[dev]"
   fi
   if [[ ! -x .venv/bin/python ]]; then

@@ -19,7 +19,7 @@ from benchmarks import cache
 from benchmarks.bound import bytes_per_frame
 from benchmarks.machine import Machine, describe_machine
 from deployments.config import MIB, PACKED_CACHE_MB
-from deployments.node import Node, read_node
+from deployments.machine import Node, read_node
 from models.architecture import Kind
 from models.memory_estimate import Precision, Setting, estimate_memory
 from models.native import library

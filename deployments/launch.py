@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from deployments import memory_budget
 from deployments.config import INGRESS, LOGS_VARIABLE, MIB, RESIDENCY_POLICY, VOICES_VARIABLE, AppConfig, is_loopback
 from deployments.keys import KeyFileError, KeyRing, read_keys
-from deployments.node import read_node
+from deployments.machine import read_node
 from models import SpeechError
 
 if TYPE_CHECKING:

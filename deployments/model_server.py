@@ -11,7 +11,7 @@ from deployments import memory_budget
 from deployments.config import MIB, AppConfig, ModelConfig
 from deployments.events import ServerEvent
 from deployments.joining import Joining
-from deployments.node import read_node
+from deployments.machine import read_node
 from deployments.presence import Presence
 from deployments.reading import Reading
 from deployments.repeat import Repeat

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from deployments.config import EMBEDDED_NOTICE, AppConfig, ModelConfig
 from deployments.keys import KeyRing
+from deployments.machine import read_node
 from deployments.model_server import ModelReport
-from deployments.node import read_node
 from deployments.presence import Presence
 from deployments.router import Router
 from deployments.schemas import HealthBody, ModelState, ModelStatus, NodeStatus, StatusBody

@@ -6,7 +6,7 @@ import yaml
 from benchmarks.doctor import RAY_BYTES, advise, report
 from benchmarks.machine import Machine
 from deployments.config import MIB, AppConfig
-from deployments.node import Node
+from deployments.machine import Node
 
 FAST = 28e9  # bytes a second
 GIB = 1024 * MIB

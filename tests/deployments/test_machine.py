@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.node import Node, read_node
+from deployments.machine import Node, read_node
 
 GIB = 2**30
 CORES = float(len(os.sched_getaffinity(0)))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from deployments.events import ServerEvent
 from deployments.reading import Reading
-from deployments.repeat import Repeat
+from deployments.web.layers.repeat import Repeat
 from models import Finished, FinishReason, SynthesisRequest, VoicePrompt
 from models.types import SpeechEvent
 

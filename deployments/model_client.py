@@ -12,7 +12,7 @@ from deployments.errors import ModelUnavailableError
 from deployments.events import ServerEvent
 from deployments.model_server import ModelReport
 from deployments.presence import Presence, PresenceWatch
-from deployments.repeat import Repeat
+from deployments.web.layers.repeat import Repeat
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
 

@@ -14,8 +14,8 @@ from deployments.joining import Joining
 from deployments.machine import read_node
 from deployments.presence import Presence
 from deployments.reading import Reading
-from deployments.repeat import Repeat
-from deployments.validation import Conditioner, raise_for_failure
+from deployments.web.layers.repeat import Repeat
+from deployments.web.requests import Conditioner, raise_for_failure
 from models import (
     AudioChunk,
     EngineClosedError,

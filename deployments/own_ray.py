@@ -17,7 +17,7 @@ SETTINGS = {
     "RAY_worker_niceness": "0",  # Ray's is 15: everything else would go first while somebody waits for speech
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a dead proxy is replaced at the third check; Ray's period is 10
     LOCAL: "0",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy:middleware",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.web.layers.proxy:middleware",
     "RAY_AUTH_MODE": "token",  # said here, so that Ray need not warn that it is so
     "RAY_num_workers_soft_limit": "0",  # idle workers end: replicas get processes of their own anyway
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about accelerators that are not there

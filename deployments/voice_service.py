@@ -12,9 +12,9 @@ from deployments.fetch import Limits, fetch, is_url
 from deployments.places import Places
 from deployments.prompts import Prompts
 from deployments.router import Router
-from deployments.schemas import VoiceBody
 from deployments.speech import Route
-from deployments.validation import decode_audio, renamed_fields, spoken_by
+from deployments.web.requests import decode_audio, renamed_fields, spoken_by
+from deployments.web.schemas import VoiceBody
 from models import InvalidRequestError, SynthesisRequest, VoicePrompt
 from voices import BrokenVoice, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError
 from voices.clip_decoder import ClipDecoder

@@ -17,7 +17,7 @@ from benchmarks.load_plan import BURST, SHARES, Ask, Pattern, Target, mixed, pla
 from benchmarks.load_run import run_load, summarize
 from benchmarks.memory_watch import MemoryWatch
 from benchmarks.processes import MIB, Usage, process_tree, usages
-from deployments.audio_encoder import wav_header
+from deployments.web.audio_encoder import wav_header
 
 TARGET = Target("base-small-bf16", "base")
 LIMIT_S = 1.0

@@ -12,8 +12,8 @@ import soundfile
 from starlette.testclient import TestClient
 
 from deployments.config import AppConfig
-from deployments.http_app import create_app
 from deployments.model_server import ModelServer
+from deployments.web.app import create_app
 from tests.deployments.fake_engine import FakeEngine
 
 Answer = TypeVar("Answer")

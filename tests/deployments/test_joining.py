@@ -12,7 +12,7 @@ from deployments import joining
 from deployments.events import ServerEvent
 from deployments.joining import Joining, identity
 from deployments.reading import Reading
-from deployments.repeat import Repeat
+from deployments.web.layers.repeat import Repeat
 from models import (
     Accepted,
     AudioChunk,

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from deployments import keys
 from deployments.config import key_digest
-from deployments.http_app import create_app
+from deployments.web.app import create_app
 from tests.deployments.helpers import App, make_config
 
 STATUS = "/api/v1/status"

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.voice_service import describe_voice
+from deployments.speech.voices import describe_voice
 from deployments.web.accept import quality
 from deployments.web.audio_encoder import MEDIA_TYPES
 from deployments.web.header_docs import AUDIO_HEADERS, OVERLOADED

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.errors import ModelNotFoundError
-from deployments.voice_service import describe_voice
+from deployments.speech.voices import describe_voice
 from deployments.web.audio_encoder import MEDIA_TYPES
 from deployments.web.header_docs import AUDIO_HEADERS, OVERLOADED
 from deployments.web.json_route import JsonRoute

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from deployments.config import AppConfig
 from deployments.keys import KeyRing
 from deployments.model_client import ModelClient
-from deployments.router import Router
-from deployments.voice_service import VoiceService
+from deployments.speech.router import Router
+from deployments.speech.voices import VoiceService
 from deployments.web.metrics import Metrics
 from deployments.web.speaking import SpeechService
 from deployments.web.status import StatusService

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from starlette.responses import Response
 
 from deployments.config import AppConfig, ModelConfig
-from deployments.deadline import Deadline
-from deployments.request_record import note_model
-from deployments.router import Router
-from deployments.speech import Route, open_speech
-from deployments.voice_service import VoiceService
+from deployments.speech.deadline import Deadline
+from deployments.speech.record import note_model
+from deployments.speech.router import Router
+from deployments.speech.utterance import Route, open_speech
+from deployments.speech.voices import VoiceService
 from deployments.web.requests import (
     KIND_OF_TASK,
     KIND_OF_VOICE,

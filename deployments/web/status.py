@@ -10,8 +10,8 @@ from deployments.keys import KeyRing
 from deployments.machine import read_node
 from deployments.model_server import ModelReport
 from deployments.presence import Presence
-from deployments.router import Router
 from deployments.shared_answer import SharedAnswer
+from deployments.speech.router import Router
 from deployments.web.schemas import HealthBody, ModelState, ModelStatus, NodeStatus, StatusBody
 from models import OverloadedError, SpeechError
 

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from deployments.errors import MediaTypeError
-from deployments.voice_service import Clip
+from deployments.speech.voices import Clip
 from deployments.web.requests import decode_audio
 from deployments.web.schemas import CloneBody, VoiceUploadBody, Wire
 from models import InvalidRequestError

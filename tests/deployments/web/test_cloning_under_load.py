@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments import prompts, voice_service
+from deployments.speech import prompts
+from deployments.speech import voices as voice_service
 from deployments.web.app import create_app
 from models import VoicePrompt
 from models.types import Samples

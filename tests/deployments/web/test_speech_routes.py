@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from deployments.errors import error_response
-from deployments.voice_service import VoiceService
+from deployments.speech.voices import VoiceService
 from deployments.web.audio_encoder import to_int16
 from models import OverloadedError, Priority, Sampling, VoicePrompt
 from models.types import Samples

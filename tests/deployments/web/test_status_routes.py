@@ -113,7 +113,7 @@ def test_a_replica_with_other_weights_is_heard_of(app: App, monkeypatch: pytest.
     app.http.post("/api/v1/tts/synthesize", json=body)
     engine = app.engines["base-small-bf16"]
     engine.info = replace(engine.info, fingerprint="another")
-    monkeypatch.setattr("deployments.router.HEARD_S", 0.0)
+    monkeypatch.setattr("deployments.speech.router.HEARD_S", 0.0)
     app.http.post("/api/v1/tts/synthesize", json=body)
     assert len(engine.encoded) == 2
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from deployments.errors import DeadlinePassedError
-from deployments.request_record import current_record
+from deployments.speech.record import current_record
 from models import SynthesisRequest
 
 

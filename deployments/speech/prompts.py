@@ -7,9 +7,9 @@ from functools import partial
 
 from deployments.errors import ModelUnavailableError
 from deployments.model_client import ModelClient
-from deployments.places import Places
-from deployments.sharing import Sharing
-from deployments.speech import Route
+from deployments.speech.places import Places
+from deployments.speech.sharing import Sharing
+from deployments.speech.utterance import Route
 from models import VoicePrompt
 from models.types import Samples
 from voices import Voice

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from deployments.config import AppConfig
-from deployments.deadline import Deadline
-from deployments.fetch import Limits, fetch, is_url
-from deployments.places import Places
-from deployments.prompts import Prompts
-from deployments.router import Router
-from deployments.speech import Route
+from deployments.speech.deadline import Deadline
+from deployments.speech.fetch import Limits, fetch, is_url
+from deployments.speech.places import Places
+from deployments.speech.prompts import Prompts
+from deployments.speech.router import Router
+from deployments.speech.utterance import Route
 from deployments.web.requests import decode_audio, renamed_fields, spoken_by
 from deployments.web.schemas import VoiceBody
 from models import InvalidRequestError, SynthesisRequest, VoicePrompt

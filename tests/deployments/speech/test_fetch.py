@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from deployments import fetch as fetching
-from deployments.fetch import Limits, LookUps, fetch, is_public
+from deployments.speech import fetch as fetching
+from deployments.speech.fetch import Limits, LookUps, fetch, is_public
 from models import InvalidRequestError
 from tests.deployments.helpers import App, make_clip, make_config
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from deployments.places import FIRST_GUESS_S, Places
-from deployments.sharing import Sharing
+from deployments.speech.places import FIRST_GUESS_S, Places
+from deployments.speech.sharing import Sharing
 from models import OverloadedError
 
 

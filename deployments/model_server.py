@@ -10,9 +10,9 @@ import numpy as np
 from deployments import memory_budget
 from deployments.config import MIB, AppConfig, ModelConfig
 from deployments.events import ServerEvent
+from deployments.fleet.presence import Presence
 from deployments.joining import Joining
 from deployments.machine import read_node
-from deployments.presence import Presence
 from deployments.reading import Reading
 from deployments.web.layers.repeat import Repeat
 from deployments.web.requests import Conditioner, raise_for_failure

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from deployments.errors import ModelUnavailableError
-from deployments.model_client import ModelClient
+from deployments.fleet.model_client import ModelClient
 from deployments.speech.places import Places
 from deployments.speech.sharing import Sharing
 from deployments.speech.utterance import Route

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from deployments.config import AppConfig, ModelConfig
 from deployments.errors import ModelNotFoundError, ModelUnavailableError
-from deployments.model_client import ModelClient
+from deployments.fleet.model_client import ModelClient
 from deployments.speech.utterance import Route
 from models import EngineInfo, InvalidRequestError
 from models.architecture import Kind

@@ -21,7 +21,7 @@ from deployments.errors import (
     handle_unknown_error,
     status_response,
 )
-from deployments.model_client import ModelClient
+from deployments.fleet.model_client import ModelClient
 from deployments.web import native_routes, openai_routes, root_routes
 from deployments.web.layers.body_budget import BodyBudget
 from deployments.web.layers.disconnect import StopWhenGone

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments import logs
 from deployments.config import INGRESS, AppConfig
-from deployments.model_client import ServeModelClient
-from deployments.presence import PresenceWatch
+from deployments.fleet.model_client import ServeModelClient
+from deployments.fleet.presence import PresenceWatch
 from deployments.replica_port import keep_to_node
 from deployments.web.app import create_app
 

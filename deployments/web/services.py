@@ -9,8 +9,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from deployments.config import AppConfig
+from deployments.fleet.model_client import ModelClient
 from deployments.keys import KeyRing
-from deployments.model_client import ModelClient
 from deployments.speech.router import Router
 from deployments.speech.voices import VoiceService
 from deployments.web.metrics import Metrics

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from deployments.shared_answer import SharedAnswer
+from deployments.fleet.shared_answer import SharedAnswer
 
 asker: ContextVar[str] = ContextVar("asker", default="nobody")
 

@@ -9,7 +9,7 @@ from typing import Literal
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
-from deployments.shared_answer import SharedAnswer
+from deployments.fleet.shared_answer import SharedAnswer
 
 Presence = Literal["cold", "loading", "running", "failed"]
 

@@ -10,8 +10,8 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.errors import ModelUnavailableError
 from deployments.events import ServerEvent
+from deployments.fleet.presence import Presence, PresenceWatch
 from deployments.model_server import ModelReport
-from deployments.presence import Presence, PresenceWatch
 from deployments.web.layers.repeat import Repeat
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.presence import Presence, presence_of
+from deployments.fleet.presence import Presence, presence_of
 
 
 @pytest.mark.parametrize(

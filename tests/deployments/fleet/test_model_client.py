@@ -12,9 +12,9 @@ from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 from deployments.errors import ModelUnavailableError, error_response
-from deployments.model_client import ServeModelClient
+from deployments.fleet.model_client import ServeModelClient
+from deployments.fleet.presence import PresenceWatch
 from deployments.model_server import ModelServer
-from deployments.presence import PresenceWatch
 from models import OverloadedError, SpeechError
 from tests.deployments.fake_engine import make_fake_engine
 from tests.deployments.helpers import make_config
@@ -91,7 +91,7 @@ def test_a_controller_that_does_not_answer_is_no_fault_of_ours(
     def fail() -> Any:
         raise error
 
-    monkeypatch.setattr("deployments.presence.serve.status", fail)
+    monkeypatch.setattr("deployments.fleet.presence.serve.status", fail)
     handle: Any = SimpleNamespace(deployment_name="base")
     with pytest.raises(ModelUnavailableError):
         asyncio.run(ServeModelClient(handle, PresenceWatch("tts")).presence())

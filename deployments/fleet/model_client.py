@@ -9,16 +9,16 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.errors import ModelUnavailableError
-from deployments.events import ServerEvent
 from deployments.fleet.presence import Presence, PresenceWatch
-from deployments.model_server import ModelReport
+from deployments.replica.bridge import ServerEvent
+from deployments.replica.model_server import ModelReport
 from deployments.web.layers.repeat import Repeat
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
 
 
 class ModelClient(Protocol):
-    """One model, wherever it runs. `deployments.model_server.ModelServer` has the same methods."""
+    """One model, wherever it runs. `deployments.replica.model_server.ModelServer` has the same methods."""
 
     def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]: ...
 

@@ -10,7 +10,7 @@ from deployments.fleet.presence import Presence
 from deployments.fleet.shared_answer import SharedAnswer
 from deployments.keys import KeyRing
 from deployments.machine import read_node
-from deployments.model_server import ModelReport
+from deployments.replica.model_server import ModelReport
 from deployments.speech.router import Router
 from deployments.web.schemas import HealthBody, ModelState, ModelStatus, NodeStatus, StatusBody
 from models import OverloadedError, SpeechError

@@ -12,7 +12,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from deployments.config import AppConfig
-from deployments.model_server import ModelServer
+from deployments.replica.model_server import ModelServer
 from deployments.web.app import create_app
 from tests.deployments.fake_engine import FakeEngine
 

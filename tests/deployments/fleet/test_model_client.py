@@ -14,7 +14,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from deployments.errors import ModelUnavailableError, error_response
 from deployments.fleet.model_client import ServeModelClient
 from deployments.fleet.presence import PresenceWatch
-from deployments.model_server import ModelServer
+from deployments.replica.model_server import ModelServer
 from models import OverloadedError, SpeechError
 from tests.deployments.fake_engine import make_fake_engine
 from tests.deployments.helpers import make_config

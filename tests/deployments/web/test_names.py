@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from deployments.config import AppConfig
 from deployments.errors import ModelUnavailableError
 from deployments.fleet.presence import Presence
-from deployments.model_server import ModelServer
+from deployments.replica.model_server import ModelServer
 from deployments.web.app import create_app
 from models import EngineInfo
 from tests.deployments.fake_engine import FakeEngine, make_fake_engine

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.errors import ModelUnavailableError
 from deployments.fleet.presence import Presence
-from deployments.model_server import ModelReport
+from deployments.replica.model_server import ModelReport
 from deployments.web import status
 from models import OverloadedError
 from tests.deployments.helpers import App, make_config

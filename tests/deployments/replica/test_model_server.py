@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments import model_server
 from deployments.errors import DeadlinePassedError
-from deployments.events import MAX_CHUNK_FRAMES, regroup
-from deployments.model_server import ModelServer
+from deployments.replica import model_server
+from deployments.replica.bridge import MAX_CHUNK_FRAMES, regroup
+from deployments.replica.model_server import ModelServer
 from models import (
     Accepted,
     AudioChunk,

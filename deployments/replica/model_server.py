@@ -9,11 +9,11 @@ import numpy as np
 
 from deployments import memory_budget
 from deployments.config import MIB, AppConfig, ModelConfig
-from deployments.events import ServerEvent
 from deployments.fleet.presence import Presence
-from deployments.joining import Joining
 from deployments.machine import read_node
-from deployments.reading import Reading
+from deployments.replica.bridge import ServerEvent
+from deployments.replica.joining import Joining
+from deployments.replica.reading import Reading
 from deployments.web.layers.repeat import Repeat
 from deployments.web.requests import Conditioner, raise_for_failure
 from models import (

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
-from deployments.events import EventBridge
+from deployments.replica.bridge import EventBridge
 from models import Accepted, AudioChunk, Finished, FinishReason, SpeechEngine, SynthesisRequest
 from models.passages import split_passages
 from models.seeds import derived_seed

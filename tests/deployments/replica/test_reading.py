@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from deployments.events import ServerEvent
-from deployments.reading import Reading
+from deployments.replica.bridge import ServerEvent
+from deployments.replica.reading import Reading
 from models import Accepted, AudioChunk, Finished, FinishReason, Sampling, SynthesisRequest
 from tests.deployments.fake_engine import FakeEngine
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from deployments import logs
 from deployments.config import AppConfig
-from deployments.model_server import EngineFactory, ModelServer, load_configured_engine
+from deployments.replica.model_server import EngineFactory, ModelServer, load_configured_engine
 from deployments.replica_port import keep_to_node
 
 

@@ -65,7 +65,7 @@ def start_server(
             "QWEN3_TTS_WEIGHTS": _full_size(directory / "weights") if weights == "synthetic" else weights,
             "QWEN3_TTS_VOICES": str(directory / "voices"),
         }
-        command = [sys.executable, "-m", "deployments.launcher", str(config)]
+        command = [sys.executable, "-m", "deployments.launch.launcher", str(config)]
         with subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process:
             try:
                 served = Served(f"http://127.0.0.1:{port}", process.pid)

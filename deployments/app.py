@@ -43,7 +43,7 @@ def assemble(config: AppConfig, engine_factory: EngineFactory) -> Application:
 
 def deployment_options(config: AppConfig) -> dict[str, dict[str, Any]]:
     """Serve's options of each deployment by its name. They say everything that may change while the server runs: none
-    of it is bound, so that Serve can tell what a changed file changes (deployments/rollout.py)."""
+    of it is bound, so that Serve can tell what a changed file changes (deployments/launch/rollout.py)."""
     return {INGRESS: _ingress_options(config)} | {model.id: model_options(config, model) for model in config.models}
 
 

@@ -46,7 +46,7 @@ def told(clone: Path, *command: str) -> list[str]:
 
 
 def test_the_first_run_installs_and_the_next_ones_only_what_has_changed(fresh: Path) -> None:
-    serve = "-m deployments.launcher mine.yaml"
+    serve = "-m deployments.launch.launcher mine.yaml"
     assert told(fresh, "scripts/serve", "mine.yaml") == ["-m venv .venv", INSTALL, serve]
     assert told(fresh, "scripts/serve", "mine.yaml") == [serve]
     changed(fresh / "models" / "native" / "src" / "linear.cpp")

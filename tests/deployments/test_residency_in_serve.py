@@ -20,7 +20,7 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from deployments import residency
 from deployments.app import model_options
 from deployments.config import MIB, RESIDENCY_POLICY, AppConfig
-from deployments.launch import RAY_BYTES
+from deployments.launch.deployment_file import RAY_BYTES
 
 CONFIG_FILE = Path(__file__).parents[2] / "serve_config.yaml"
 

@@ -27,7 +27,7 @@ from ray.serve.handle import DeploymentResponseGenerator
 from deployments.app import assemble, build
 from deployments.fleet.model_client import ServeModelClient
 from deployments.fleet.presence import PresenceWatch
-from deployments.own_ray import SETTINGS
+from deployments.launch.own_ray import SETTINGS
 from deployments.web.audio_encoder import to_int16
 from models import GenerationError, InvalidRequestError, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, frame, make_fake_engine

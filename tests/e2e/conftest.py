@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from deployments.config import EMBEDDED_BUDGET_MB, MIB
-from deployments.launch import RAY_BYTES
+from deployments.launch.deployment_file import RAY_BYTES
 from tests.e2e.asked import Asked
 from tests.e2e.server import ROOT, Server, environment_of, make_checkout, running_server
 from tests.e2e.speech import SPOKEN, SYNTHESIZE, long_text

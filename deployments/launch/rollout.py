@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deployments.launch import Launch, LaunchError, check_memory, one_line, read_launch
+from deployments.launch.deployment_file import Launch, LaunchError, check_memory, one_line, read_launch
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview, ServeDeploySchema

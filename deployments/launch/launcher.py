@@ -15,11 +15,11 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments import own_ray
 from deployments.config import EMBEDDED_NOTICE
-from deployments.launch import Launch, LaunchError, check_memory, read_launch
-from deployments.rollout import Rollout
-from deployments.session import RELOAD_SIGNAL, run_in_own_session
+from deployments.launch import own_ray
+from deployments.launch.deployment_file import Launch, LaunchError, check_memory, read_launch
+from deployments.launch.rollout import Rollout
+from deployments.launch.session import RELOAD_SIGNAL, run_in_own_session
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is here, whatever proxy there is
@@ -124,7 +124,7 @@ def say(message: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.launcher", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m deployments.launch.launcher", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"))
     path = parser.parse_args(arguments).config
     stopping, reloading = threading.Event(), threading.Event()

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments import keys, launcher, own_ray
-from deployments.launch import Launch, LaunchError, read_launch
-from deployments.launcher import greeting
-from deployments.rollout import check_fixed
+from deployments import keys
+from deployments.launch import launcher, own_ray
+from deployments.launch.deployment_file import Launch, LaunchError, read_launch
+from deployments.launch.launcher import greeting
+from deployments.launch.rollout import check_fixed
 
 MODEL = {"id": "m", "checkpoint": "Qwen3-TTS-12Hz-0.6B-Base", "precision": "bf16", "memory_budget_mb": 1700}
 
@@ -169,7 +170,7 @@ def test_rays_token_is_nobody_elses_from_the_start(home: Path) -> None:
 
 def test_a_home_that_is_not_there_is_a_sentence(tmp_path: Path, home: Path) -> None:
     home.rmdir()
-    program = [sys.executable, "-m", "deployments.launcher", str(write(tmp_path))]
+    program = [sys.executable, "-m", "deployments.launch.launcher", str(write(tmp_path))]
     places = {"QWEN3_TTS_VOICES": str(tmp_path / "voices"), "QWEN3_TTS_LOGS": str(tmp_path / "logs")}
     ended = subprocess.run(program, env={**os.environ, **places}, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
@@ -179,7 +180,7 @@ def test_a_home_that_is_not_there_is_a_sentence(tmp_path: Path, home: Path) -> N
 
 SESSION_PROGRAM = """
 import os, queue, signal, sys, time
-from deployments.session import run_in_own_session
+from deployments.launch.session import run_in_own_session
 
 os.register_at_fork(after_in_parent=lambda: time.sleep(0.5))  # a signal may come before the parent goes on
 heard = queue.SimpleQueue()

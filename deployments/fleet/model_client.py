@@ -1,34 +1,18 @@
-"""What the ingress sees of a model: a protocol, and the way there through Ray."""
+"""The way from the ingress to a model, through Ray."""
 
 from collections.abc import AsyncGenerator
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from deployments.contract import ModelReport, Presence, Repeat, ServerEvent
 from deployments.errors import ModelUnavailableError
-from deployments.fleet.presence import Presence, PresenceWatch
-from deployments.replica.bridge import ServerEvent
-from deployments.replica.model_server import ModelReport
-from deployments.web.layers.repeat import Repeat
+from deployments.fleet.presence import PresenceWatch
 from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
 from models.types import Samples
-
-
-class ModelClient(Protocol):
-    """One model, wherever it runs. `deployments.replica.model_server.ModelServer` has the same methods."""
-
-    def speak(self, request: SynthesisRequest, repeat: Repeat | None = None) -> AsyncGenerator[ServerEvent]: ...
-
-    async def encode_voice(self, samples: Samples, sample_rate: int, text: str | None) -> VoicePrompt: ...
-
-    async def info(self) -> EngineInfo: ...
-
-    async def report(self) -> ModelReport: ...
-
-    async def presence(self) -> Presence: ...
 
 
 @contextmanager

@@ -4,14 +4,12 @@ For those who watch, and for them alone: no request for speech waits for the con
 """
 
 import asyncio
-from typing import Literal
 
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
+from deployments.contract import Presence
 from deployments.fleet.shared_answer import SharedAnswer
-
-Presence = Literal["cold", "loading", "running", "failed"]
 
 FRESH_S = 0.5  # what was learnt of all models is used for so long
 

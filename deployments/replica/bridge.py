@@ -1,17 +1,14 @@
-"""What a model server says about one utterance, and how it travels: first Accepted, then AudioChunks, then Finished."""
+"""From an engine's thread into an event loop: what it says about one utterance."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 import numpy as np
 
-from models import Accepted, AudioChunk, Finished
+from models import AudioChunk, Finished
 from models.types import SpeechEvent
 
 MAX_CHUNK_FRAMES = 6  # 480 ms: streams have no backpressure, so their pieces stay between 80 and 500 ms
-
-
-ServerEvent = Accepted | SpeechEvent
 
 
 def regroup(chunks: Iterable[AudioChunk]) -> Iterator[AudioChunk]:

@@ -16,9 +16,8 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from deployments.replica.bridge import ServerEvent
+from deployments.contract import Repeat, ServerEvent
 from deployments.replica.reading import Reading
-from deployments.web.layers.repeat import Repeat
 from models import Finished, FinishReason, SynthesisRequest, VoicePrompt
 from models.types import SpeechEvent
 

@@ -3,24 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from deployments import memory_budget
 from deployments.config import MIB, AppConfig, ModelConfig
-from deployments.fleet.presence import Presence
+from deployments.contract import ModelReport, Presence, Repeat, ServerEvent
 from deployments.machine import read_node
-from deployments.replica.bridge import ServerEvent
 from deployments.replica.joining import Joining
 from deployments.replica.reading import Reading
-from deployments.web.layers.repeat import Repeat
 from deployments.web.requests import Conditioner, raise_for_failure
 from models import (
     AudioChunk,
     EngineClosedError,
     EngineInfo,
-    EngineStatus,
     Finished,
     OutOfMemoryError,
     RequestTooLargeError,
@@ -36,17 +33,6 @@ from voices import VoiceLibrary
 A_DAY = 86_400.0
 
 EngineFactory = Callable[[AppConfig, ModelConfig], SpeechEngine]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelReport:
-    """A moment in a replica's life, for /api/v1/status."""
-
-    info: EngineInfo
-    status: EngineStatus
-    healthy: bool
-    resident_bytes: int
-    peak_bytes: int
 
 
 def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngine:

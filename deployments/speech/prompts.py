@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 
+from deployments.contract import ModelClient
 from deployments.errors import ModelUnavailableError
-from deployments.fleet.model_client import ModelClient
 from deployments.speech.places import Places
 from deployments.speech.sharing import Sharing
 from deployments.speech.utterance import Route

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from deployments.web.layers.repeat import Repeat
+from deployments.contract import Repeat
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deployments.config import AppConfig, ModelConfig
+from deployments.contract import ModelClient
 from deployments.errors import ModelNotFoundError, ModelUnavailableError
-from deployments.fleet.model_client import ModelClient
 from deployments.speech.utterance import Route
 from models import EngineInfo, InvalidRequestError
 from models.architecture import Kind

@@ -7,9 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from deployments.config import ModelConfig
+from deployments.contract import ModelClient, ServerEvent
 from deployments.errors import DeadlinePassedError, answer_for
-from deployments.fleet.model_client import ModelClient
-from deployments.replica.bridge import ServerEvent
 from deployments.speech.record import current_record, outcome_of
 from deployments.web.requests import check_language, raise_for_failure
 from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SpeechError, SynthesisRequest

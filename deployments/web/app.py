@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from deployments.config import AppConfig
+from deployments.contract import ModelClient
 from deployments.errors import (
     BodyTooLargeError,
     MediaTypeError,
@@ -21,7 +22,6 @@ from deployments.errors import (
     handle_unknown_error,
     status_response,
 )
-from deployments.fleet.model_client import ModelClient
 from deployments.web import native_routes, openai_routes, root_routes
 from deployments.web.layers.body_budget import BodyBudget
 from deployments.web.layers.disconnect import StopWhenGone

@@ -9,7 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from deployments.config import AppConfig
-from deployments.fleet.model_client import ModelClient
+from deployments.contract import ModelClient
 from deployments.keys import KeyRing
 from deployments.speech.router import Router
 from deployments.speech.voices import VoiceService

@@ -1,20 +1,13 @@
 """Clients that send a request again by themselves when it is not answered, and that say so."""
 
 import hashlib
-from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
+from deployments.contract import Repeat
+
 IDEMPOTENCY_KEY = "idempotency-key"  # chosen by the client: whatever has the same is one request
 RETRY_COUNT = "x-stainless-retry-count"  # sent by OpenAI's clients, from 0 on; they send no Idempotency-Key
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """What the tries of one request have in common."""
-
-    client: bytes  # a digest of its key and of its Idempotency-Key
-    named: bool  # by an Idempotency-Key: without one, two requests that are alike may well be two
 
 
 def repeat_of(headers: Headers) -> Repeat | None:

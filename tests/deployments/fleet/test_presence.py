@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from deployments.fleet.presence import Presence, presence_of
+from deployments.contract import Presence
+from deployments.fleet.presence import presence_of
 
 
 @pytest.mark.parametrize(

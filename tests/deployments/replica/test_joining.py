@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deployments.contract import Repeat, ServerEvent
 from deployments.replica import joining
-from deployments.replica.bridge import ServerEvent
 from deployments.replica.joining import Joining, identity
 from deployments.replica.reading import Reading
-from deployments.web.layers.repeat import Repeat
 from models import (
     Accepted,
     AudioChunk,

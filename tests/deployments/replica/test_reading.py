@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from deployments.replica.bridge import ServerEvent
+from deployments.contract import ServerEvent
 from deployments.replica.reading import Reading
 from models import Accepted, AudioChunk, Finished, FinishReason, Sampling, SynthesisRequest
 from tests.deployments.fake_engine import FakeEngine

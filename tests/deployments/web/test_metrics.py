@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from deployments.config import key_digest
-from deployments.replica.model_server import ModelReport
+from deployments.contract import ModelReport
 from tests.deployments.helpers import App, make_config
 
 ROOT = Path(__file__).parents[3]

@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from deployments.config import AppConfig
+from deployments.contract import Presence
 from deployments.errors import ModelUnavailableError
-from deployments.fleet.presence import Presence
 from deployments.replica.model_server import ModelServer
 from deployments.web.app import create_app
 from models import EngineInfo

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from deployments.contract import ModelReport, Presence
 from deployments.errors import ModelUnavailableError
-from deployments.fleet.presence import Presence
-from deployments.replica.model_server import ModelReport
 from deployments.web import status
 from models import OverloadedError
 from tests.deployments.helpers import App, make_config

@@ -1,20 +1,19 @@
 """The errors of serving, one table from error to HTTP status, and the body every error has.
 
-Handlers raise; only this file decides statuses. What is not in the tree becomes an opaque 500 whose text stays in
-the log.
+Whoever serves raises; only this file decides statuses. What is not in the tree becomes an opaque 500 whose text stays
+in the log. Knows no framework: web/failures.py makes responses of this.
 """
 
-import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from models import (
     CheckpointError,
     EngineClosedError,
+    Finished,
+    FinishReason,
     GenerationError,
     InvalidRequestError,
     OutOfMemoryError,
@@ -32,8 +31,6 @@ from voices import (
     VoiceStorageError,
     VoiceVersionError,
 )
-
-logger = logging.getLogger(__name__)
 
 
 class ModelNotFoundError(SpeechError):
@@ -156,20 +153,9 @@ def describe(error: Exception) -> dict[str, dict[str, str | None]]:
     return error_body(answer, str(error), parameter_of(error))
 
 
-def error_response(error: Exception) -> JSONResponse:
-    """An error that came before the first byte."""
-    answer = answer_for(error)
-    return JSONResponse(describe(error), status_code=answer.status, headers=answer.headers)
-
-
-def status_response(
-    status: int, message: str, parameter: str | None = None, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """An error that a library found (unknown path, wrong method, malformed body)."""
-    answer = Answer(status, _INVALID if status < 500 else _SERVER)
-    return JSONResponse(
-        error_body(answer, message, parameter), status_code=status, headers={**answer.headers, **(headers or {})}
-    )
+def answer_for_status(status: int) -> Answer:
+    """The answer to what a library found (unknown path, wrong method, malformed body)."""
+    return Answer(status, _INVALID if status < 500 else _SERVER)
 
 
 def is_answer(error: BaseException) -> bool:
@@ -177,14 +163,29 @@ def is_answer(error: BaseException) -> bool:
     return isinstance(error, SpeechError) or isinstance(error.__cause__, SpeechError)
 
 
-async def handle_speech_error(_: Request, error: Exception) -> Response:
-    """FastAPI's handler for everything in the tree."""
-    return error_response(error)
+@contextmanager
+def renamed_fields(names: Mapping[str, str]) -> Generator[None]:
+    """Errors raised inside name the field as the client does."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        if error.field not in names:
+            raise
+        raise type(error)(names[error.field], error.message) from None
 
 
-async def handle_unknown_error(request: Request, error: Exception) -> Response:
-    """FastAPI's handler for everything else: the traceback is for the log."""
-    if not is_answer(error):
-        request_id = request.headers.get("x-request-id", "-")
-        logger.error("request failed: %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
-    return error_response(error)
+def raise_for_failure(finished: Finished) -> None:
+    """Raises what an utterance that broke off means to the one who asked for it."""
+    match finished.reason:
+        case FinishReason.ERROR:
+            raise GenerationError(finished.error or "the utterance failed while it was being computed")
+        case FinishReason.MEMORY:
+            raise OutOfMemoryError(finished.error)
+        case FinishReason.TOO_LARGE:
+            raise RequestTooLargeError(finished.error)
+        case FinishReason.DEADLINE:
+            raise DeadlinePassedError("the deadline passed before the utterance was finished")
+        case FinishReason.CANCELLED:
+            raise EngineClosedError("the utterance was stopped before its end")
+        case FinishReason.EOS | FinishReason.LENGTH | FinishReason.RUNAWAY:
+            return

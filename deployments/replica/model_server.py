@@ -10,10 +10,11 @@ import numpy as np
 from deployments import memory_budget
 from deployments.config import MIB, AppConfig, ModelConfig
 from deployments.contract import ModelReport, Presence, Repeat, ServerEvent
+from deployments.errors import raise_for_failure
 from deployments.machine import read_node
 from deployments.replica.joining import Joining
 from deployments.replica.reading import Reading
-from deployments.web.requests import Conditioner, raise_for_failure
+from deployments.web.requests import Conditioner
 from models import (
     AudioChunk,
     EngineClosedError,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from deployments.config import ModelConfig
 from deployments.contract import ModelClient, ServerEvent
-from deployments.errors import DeadlinePassedError, answer_for
+from deployments.errors import DeadlinePassedError, answer_for, raise_for_failure
 from deployments.speech.record import current_record, outcome_of
-from deployments.web.requests import check_language, raise_for_failure
+from deployments.web.requests import check_language
 from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SpeechError, SynthesisRequest
 from models.types import Samples
 

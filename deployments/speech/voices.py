@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from deployments.config import AppConfig
+from deployments.errors import renamed_fields
 from deployments.speech.deadline import Deadline
 from deployments.speech.fetch import Limits, fetch, is_url
 from deployments.speech.places import Places
 from deployments.speech.prompts import Prompts
 from deployments.speech.router import Router
 from deployments.speech.utterance import Route
-from deployments.web.requests import decode_audio, renamed_fields, spoken_by
+from deployments.web.requests import decode_audio, spoken_by
 from deployments.web.schemas import VoiceBody
 from models import InvalidRequestError, SynthesisRequest, VoicePrompt
 from voices import BrokenVoice, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError

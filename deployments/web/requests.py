@@ -3,22 +3,14 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from deployments.config import AppConfig
-from deployments.errors import DeadlinePassedError
 from deployments.web.schemas import SamplingBody, SpeechBody, UtteranceBody
 from models import (
-    EngineClosedError,
-    Finished,
-    FinishReason,
-    GenerationError,
     InvalidRequestError,
-    OutOfMemoryError,
     Priority,
-    RequestTooLargeError,
     Sampling,
     SynthesisRequest,
     VoicePrompt,
@@ -172,34 +164,6 @@ def _decoded_pieces(payload: str) -> Iterator[bytes]:
         if not is_last and len(piece) != BASE64_PIECE // 4 * 3:
             raise ValueError("padding before the end")
         yield piece
-
-
-@contextmanager
-def renamed_fields(names: Mapping[str, str]) -> Generator[None]:
-    """Errors raised inside name the field as the client does."""
-    try:
-        yield
-    except InvalidRequestError as error:
-        if error.field not in names:
-            raise
-        raise type(error)(names[error.field], error.message) from None
-
-
-def raise_for_failure(finished: Finished) -> None:
-    """Raises what an utterance that broke off means to the one who asked for it."""
-    match finished.reason:
-        case FinishReason.ERROR:
-            raise GenerationError(finished.error or "the utterance failed while it was being computed")
-        case FinishReason.MEMORY:
-            raise OutOfMemoryError(finished.error)
-        case FinishReason.TOO_LARGE:
-            raise RequestTooLargeError(finished.error)
-        case FinishReason.DEADLINE:
-            raise DeadlinePassedError("the deadline passed before the utterance was finished")
-        case FinishReason.CANCELLED:
-            raise EngineClosedError("the utterance was stopped before its end")
-        case FinishReason.EOS | FinishReason.LENGTH | FinishReason.RUNAWAY:
-            return
 
 
 def _sampling(body: SamplingBody | None, seed: int | None) -> Sampling:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from starlette.responses import Response
 
 from deployments.config import AppConfig, ModelConfig
+from deployments.errors import renamed_fields
 from deployments.speech.deadline import Deadline
 from deployments.speech.record import note_model
 from deployments.speech.router import Router
@@ -18,7 +19,6 @@ from deployments.web.requests import (
     check_style,
     either,
     openai_utterance,
-    renamed_fields,
     utterance,
     with_description,
 )

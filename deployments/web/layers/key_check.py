@@ -7,8 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.config import AppConfig, is_loopback
-from deployments.errors import BodyTooLargeError, KeyMissingError, RemoteClientError, error_response
+from deployments.errors import BodyTooLargeError, KeyMissingError, RemoteClientError
 from deployments.keys import KeyRing
+from deployments.web.failures import error_response
 from models import SpeechError
 
 PROBES = frozenset({"/livez", "/readyz"})  # they tell yes or no, and whoever asks for them cannot have a key

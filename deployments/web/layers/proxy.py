@@ -11,12 +11,8 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.errors import (
-    BodyTooSlowError,
-    DeadlinePassedError,
-    ModelUnavailableError,
-    error_response,
-)
+from deployments.errors import BodyTooSlowError, DeadlinePassedError, ModelUnavailableError
+from deployments.web.failures import error_response
 from deployments.web.layers.request_id import REQUEST_ID, settle_request_id
 from models import OverloadedError
 

@@ -11,10 +11,11 @@ from ray.exceptions import ActorDiedError, GetTimeoutError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
-from deployments.errors import ModelUnavailableError, error_response
+from deployments.errors import ModelUnavailableError
 from deployments.fleet.model_client import ServeModelClient
 from deployments.fleet.presence import PresenceWatch
 from deployments.replica.model_server import ModelServer
+from deployments.web.failures import error_response
 from models import OverloadedError, SpeechError
 from tests.deployments.fake_engine import make_fake_engine
 from tests.deployments.helpers import make_config

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from deployments.errors import error_response
 from deployments.speech.voices import VoiceService
 from deployments.web.audio_encoder import to_int16
+from deployments.web.failures import error_response
 from models import OverloadedError, Priority, Sampling, VoicePrompt
 from models.types import Samples
 from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame

@@ -14,7 +14,6 @@ from deployments.errors import raise_for_failure
 from deployments.machine import read_node
 from deployments.replica.joining import Joining
 from deployments.replica.reading import Reading
-from deployments.web.requests import Conditioner
 from models import (
     AudioChunk,
     EngineClosedError,
@@ -30,6 +29,7 @@ from models import (
 from models.errors import is_out_of_memory
 from models.types import Samples
 from voices import VoiceLibrary
+from voices.conditioner import Conditioner
 
 A_DAY = 86_400.0
 

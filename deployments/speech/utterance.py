@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,8 +10,16 @@ from deployments.config import ModelConfig
 from deployments.contract import ModelClient, ServerEvent
 from deployments.errors import DeadlinePassedError, answer_for, raise_for_failure
 from deployments.speech.record import current_record, outcome_of
-from deployments.web.requests import check_language
-from models import Accepted, AudioChunk, EngineInfo, Finished, GenerationError, SpeechError, SynthesisRequest
+from models import (
+    Accepted,
+    AudioChunk,
+    EngineInfo,
+    Finished,
+    GenerationError,
+    InvalidRequestError,
+    SpeechError,
+    SynthesisRequest,
+)
 from models.types import Samples
 
 GRACE_S = 5.0  # the engine keeps the deadline; this much later the ingress stops waiting for it to say so
@@ -29,8 +37,11 @@ class Route:
 class Speech:
     """Iterate for the samples; close it in any case, so that an engine never speaks to nobody."""
 
-    def __init__(self, route: Route, events: AsyncGenerator[ServerEvent], timeout_s: float | None) -> None:
+    def __init__(
+        self, route: Route, events: AsyncGenerator[ServerEvent], timeout_s: float | None, voice: str | None
+    ) -> None:
         self.model_id = route.config.id
+        self.voice = voice  # its id; None where the request itself describes or brings it
         self.sample_rate = route.info.sample_rate
         self.accepted = Accepted(seed=0)  # known once the engine has said so
         self.finished: Finished | None = None
@@ -104,8 +115,9 @@ class Speech:
             raise GenerationError("the utterance ended without a word about how") from None
 
 
-async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
-    """Begin to speak: look at the first chunk while an error can still become a status.
+async def open_speech(route: Route, request: SynthesisRequest, voice: str | None = None) -> Speech:
+    """Begin to speak, with the voice of the id `voice` if it is one of the library: look at the first chunk while an
+    error can still become a status.
 
     Raises InvalidRequestError for what the model cannot do, and as `Speech` does.
     """
@@ -114,9 +126,16 @@ async def open_speech(route: Route, request: SynthesisRequest) -> Speech:
     if record is not None:
         record.engine_id = request.request_id
     events = route.client.speak(request, None if record is None else record.repeat)
-    speech = Speech(route, events, request.timeout_s)
+    speech = Speech(route, events, request.timeout_s, voice)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(speech.aclose)
         await speech.begin()
         undo.pop_all()
     return speech
+
+
+def check_language(request: SynthesisRequest, languages: Collection[str]) -> None:
+    """Raises InvalidRequestError for a language that is not among the model's."""
+    if request.language not in {"auto", *languages}:
+        known = ", ".join(sorted({"auto", *languages}))
+        raise InvalidRequestError("language", f"{request.language!r} is not spoken by this model; it speaks {known}")

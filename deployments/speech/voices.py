@@ -2,40 +2,25 @@
 a Base model's replica. No model is woken before everything that needs none was looked at."""
 
 import asyncio
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from deployments.config import AppConfig
-from deployments.errors import renamed_fields
+from deployments.speech.clip import CLIP_FIELD, Clip, decode_audio
 from deployments.speech.deadline import Deadline
 from deployments.speech.fetch import Limits, fetch, is_url
 from deployments.speech.places import Places
 from deployments.speech.prompts import Prompts
 from deployments.speech.router import Router
 from deployments.speech.utterance import Route
-from deployments.web.requests import decode_audio, spoken_by
-from deployments.web.schemas import VoiceBody
 from models import InvalidRequestError, SynthesisRequest, VoicePrompt
-from voices import BrokenVoice, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError
+from voices import Listing, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError
 from voices.clip_decoder import ClipDecoder
+from voices.conditioner import spoken_by
 from voices.reference_audio import SAMPLE_RATE
 
 CLIPS_WAITING = 32  # to be decoded, one after the other
 FETCHES = 4  # at once
 FETCHES_WAITING = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A voice to be made from a reference clip; `field_names` are the client's names of the fields."""
-
-    name: str
-    audio: bytes
-    text: str | None
-    description: str = ""
-    languages: tuple[str, ...] = ()
-    field_names: Mapping[str, str] = field(default_factory=dict)
 
 
 class VoiceService:
@@ -73,52 +58,48 @@ class VoiceService:
                 raise
         return await self.get(stands_for)
 
-    async def list(self) -> list[VoiceBody]:
-        """Every voice; broken ones last, with what is wrong as their description."""
+    async def listing(self) -> Listing:
+        """Every voice, built-in speakers included."""
         found = await asyncio.to_thread(self._library.listing)
         speakers = await self._speakers()
-        return [
-            *(describe_voice(voice) for voice in [*found.voices, *speakers.values()]),
-            *(_describe_broken(voice) for voice in found.broken),
-        ]
+        return Listing((*found.voices, *speakers.values()), found.broken)
 
     async def clone(self, clip: Clip) -> Voice:
         """Make a voice that stays. Raises as `VoiceLibrary.create_cloned`, and DeadlinePassedError, OverloadedError,
         ModelUnavailableError; then nothing has changed on disk, nor has it when whoever asked has left."""
         deadline = Deadline(self._config.default_timeout_s)
-        with renamed_fields(clip.field_names):
-            model = self._router.choose("base", None)
-            async with deadline.kept():
-                new = await asyncio.to_thread(
-                    self._library.new_clone, clip.name, clip.text, clip.description, clip.languages
-                )
-                recording = await asyncio.to_thread(new.recorded, await self.hear(clip.audio, "reference_audio"))
-            route = await self._router.reach(model, deadline.left_s)
-            async with deadline.kept():
-                heard = ReferenceAudio(recording.samples, SAMPLE_RATE)
-                prompt = await self.clone_once(heard, new.text, route)
+        model = self._router.choose("base", None)
+        async with deadline.kept():
+            new = await asyncio.to_thread(
+                self._library.new_clone, clip.name, clip.text, clip.description, clip.languages
+            )
+            recording = await asyncio.to_thread(new.recorded, await self.hear(clip.audio))
+        route = await self._router.reach(model, deadline.left_s)
+        async with deadline.kept():
+            heard = ReferenceAudio(recording.samples, SAMPLE_RATE)
+            prompt = await self.clone_once(heard, new.text, route)
         return await asyncio.to_thread(self._library.add, recording, route.info.fingerprint, prompt)
 
-    async def read_clip(self, field_name: str, text: str) -> bytes:
+    async def read_clip(self, text: str) -> bytes:
         """A clip that comes as base64 or, where that is allowed, by URL. Raises InvalidRequestError."""
         if not is_url(text):
-            return await decode_audio(field_name, text)
+            return await decode_audio(CLIP_FIELD, text)
         if not self._config.fetch_urls:
-            raise InvalidRequestError(field_name, "is a URL, which this server does not fetch: send base64")
+            raise InvalidRequestError(CLIP_FIELD, "is a URL, which this server does not fetch: send base64")
         limits = Limits(self._config.max_body_bytes, self._config.fetch_timeout_s)
 
         async def fetched() -> bytes:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._fetching, fetch, field_name, text, limits)
+            return await loop.run_in_executor(self._fetching, fetch, CLIP_FIELD, text, limits)
 
         return await self._fetches.run(fetched)
 
-    async def hear(self, clip: bytes, field_name: str) -> ReferenceAudio:
+    async def hear(self, clip: bytes) -> ReferenceAudio:
         """A clip, decoded and checked. Raises ReferenceAudioError, OverloadedError."""
 
         async def heard() -> ReferenceAudio:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._decoding, self._decoder.read, clip, field_name)
+            return await loop.run_in_executor(self._decoding, self._decoder.read, clip, CLIP_FIELD)
 
         return await self._clips.run(heard)
 
@@ -144,30 +125,3 @@ class VoiceService:
             if model.kind == "custom_voice" and (names := await self._router.names(model)) is not None:
                 speakers |= {speaker.lower(): Voice.builtin(speaker) for speaker in names.speakers}
         return speakers
-
-
-def describe_voice(voice: Voice) -> VoiceBody:
-    """A voice as it is listed."""
-    return VoiceBody(
-        id=voice.id,
-        name=voice.name,
-        kind=voice.kind,
-        description=voice.description,
-        languages=list(voice.languages),
-        created_at=voice.created_at,
-        mode=voice.mode,
-        warnings=list(voice.warnings),
-    )
-
-
-def _describe_broken(voice: BrokenVoice) -> VoiceBody:
-    return VoiceBody(
-        id=voice.id,
-        name=voice.id,
-        kind="broken",
-        description=voice.reason,
-        languages=[],
-        created_at=None,
-        mode=None,
-        warnings=[],
-    )

@@ -6,7 +6,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.speech.voices import describe_voice
 from deployments.web.accept import quality
 from deployments.web.audio_encoder import MEDIA_TYPES
 from deployments.web.header_docs import AUDIO_HEADERS, OVERLOADED
@@ -24,6 +23,7 @@ from deployments.web.schemas import (
 )
 from deployments.web.services import InjectedServices
 from deployments.web.uploads import body_description, read_clone
+from deployments.web.voices import describe_voice, describe_voices
 
 router = APIRouter(prefix="/api/v1", tags=["api"], route_class=JsonRoute)
 
@@ -70,7 +70,7 @@ async def clone(request: Request, services: InjectedServices) -> VoiceBody:
 @router.get("/tts/voices")
 async def voices(services: InjectedServices) -> VoicesBody:
     """All voices."""
-    return VoicesBody(voices=await services.voices.list())
+    return VoicesBody(voices=describe_voices(await services.voices.listing()))
 
 
 @router.get("/tts/voices/{voice}")

@@ -4,8 +4,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.errors import ModelNotFoundError
-from deployments.speech.voices import describe_voice
+from deployments.errors import ModelNotFoundError, renamed_fields
 from deployments.web.audio_encoder import MEDIA_TYPES
 from deployments.web.header_docs import AUDIO_HEADERS, OVERLOADED
 from deployments.web.json_route import JsonRoute
@@ -21,6 +20,7 @@ from deployments.web.schemas import (
 )
 from deployments.web.services import InjectedServices
 from deployments.web.uploads import body_description, read_openai_voice
+from deployments.web.voices import describe_voice, describe_voices
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JsonRoute)
 
@@ -62,7 +62,7 @@ async def model(model: str, services: InjectedServices) -> ModelCard:
 @router.get("/audio/voices")
 async def voices(services: InjectedServices, legacy: bool = False) -> VoicesBody | VoiceNamesBody:
     """All voices: objects, or with `legacy=true` their names."""
-    found = await services.voices.list()
+    found = describe_voices(await services.voices.listing())
     return VoiceNamesBody(voices=[voice.name for voice in found]) if legacy else VoicesBody(voices=found)
 
 
@@ -74,7 +74,9 @@ async def voices(services: InjectedServices, legacy: bool = False) -> VoicesBody
 )
 async def create_voice(request: Request, services: InjectedServices) -> VoiceBody:
     """Make a voice from a clip."""
-    return describe_voice(await services.voices.clone(await read_openai_voice(request)))
+    clip, names = await read_openai_voice(request)
+    with renamed_fields(names):
+        return describe_voice(await services.voices.clone(clip))
 
 
 @router.delete("/audio/voices/{voice}")

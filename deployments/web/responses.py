@@ -27,11 +27,10 @@ class Delivery:
     """How a client wants its audio."""
 
     format: AudioFormat
-    voice: str | None  # for X-Voice; None for a voice designed on the spot
     as_json: bool = False
 
 
-def _headers(speech: Speech, delivery: Delivery) -> dict[str, str]:
+def _headers(speech: Speech) -> dict[str, str]:
     """What is known when the first samples are there."""
     headers = {
         "X-Sample-Rate": str(speech.sample_rate),
@@ -40,8 +39,8 @@ def _headers(speech: Speech, delivery: Delivery) -> dict[str, str]:
         "X-Queue-Position": str(speech.accepted.queue_position),
         "X-ETA-Seconds": f"{speech.accepted.eta_s:.2f}",
     }
-    if delivery.voice is not None:
-        headers["X-Voice"] = delivery.voice
+    if speech.voice is not None:
+        headers["X-Voice"] = speech.voice
     return headers
 
 
@@ -54,7 +53,7 @@ async def whole_response(speech: Speech, delivery: Delivery) -> Response:
     if delivery.as_json:
         return _json_response(speech, delivery, audio)
     headers = {
-        **_headers(speech, delivery),
+        **_headers(speech),
         "X-Audio-Duration": f"{speech.seconds:.3f}",
         "X-RTF": f"{speech.real_time_factor:.3f}",
         "X-Finish-Reason": speech.finished.reason,
@@ -75,7 +74,7 @@ def _json_response(speech: Speech, delivery: Delivery, audio: bytearray) -> Resp
         yield b'"' + after
 
     length = len(empty) + 4 * -(-len(audio) // 3)
-    headers = {**_headers(speech, delivery), "Content-Length": str(length)}
+    headers = {**_headers(speech), "Content-Length": str(length)}
     return StreamingResponse(pieces(), media_type="application/json", headers=headers)
 
 
@@ -93,7 +92,7 @@ def _speech_json(speech: Speech, delivery: Delivery, audio: str) -> SpeechJson:
         sample_rate=speech.sample_rate,
         duration_s=round(speech.seconds, 3),
         model=speech.model_id,
-        voice=delivery.voice,
+        voice=speech.voice,
         rtf=round(speech.real_time_factor, 3),
         seed=speech.accepted.seed,
         finish_reason=speech.finished.reason,
@@ -107,14 +106,14 @@ def streamed_response(speech: Speech, delivery: Delivery) -> Response:
         speech,
         encoded(speech, encoder),
         media_type=MEDIA_TYPES[delivery.format],
-        headers=_headers(speech, delivery),
+        headers=_headers(speech),
     )
 
 
 def event_response(speech: Speech, delivery: Delivery) -> Response:
     """Audio as server-sent events in OpenAI's form; a speech that breaks off ends with an error event."""
     encoder = make_encoder(delivery.format, speech.sample_rate)
-    headers = {**_headers(speech, delivery), "Cache-Control": "no-cache"}
+    headers = {**_headers(speech), "Cache-Control": "no-cache"}
     return _ClosingStream(speech, _events(speech, encoder), media_type="text/event-stream", headers=headers)
 
 

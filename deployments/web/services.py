@@ -11,6 +11,7 @@ from starlette.requests import Request
 from deployments.config import AppConfig
 from deployments.contract import ModelClient
 from deployments.keys import KeyRing
+from deployments.speech.conductor import Conductor
 from deployments.speech.router import Router
 from deployments.speech.voices import VoiceService
 from deployments.web.metrics import Metrics
@@ -38,7 +39,7 @@ class Services:
         voices = VoiceService(config, router, VoiceLibrary(config.voices_directory))
         metrics, keys = (Metrics(), KeyRing(config)) if former is None else (former.metrics, former.keys)
         keys.adopt(config)
-        speech, status = SpeechService(config, router, voices), StatusService(config, router, keys)
+        speech, status = SpeechService(config, Conductor(config, router, voices)), StatusService(config, router, keys)
         return cls(router, voices, speech, status, metrics, keys)
 
 

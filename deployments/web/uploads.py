@@ -9,8 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from deployments.errors import MediaTypeError
-from deployments.speech.voices import Clip
-from deployments.web.requests import decode_audio
+from deployments.speech.clip import Clip, decode_audio
 from deployments.web.schemas import CloneBody, VoiceUploadBody, Wire
 from models import InvalidRequestError
 
@@ -43,26 +42,22 @@ async def read_clone(request: Request) -> Clip:
     )
 
 
-async def read_openai_voice(request: Request) -> Clip:
-    """The body of POST /v1/audio/voices. Raises as `read_clone` does."""
+async def read_openai_voice(request: Request) -> tuple[Clip, Mapping[str, str]]:
+    """The body of POST /v1/audio/voices, and what it calls our fields. Raises as `read_clone` does."""
     if _is_form(request):
         async with request.form(max_files=1, max_fields=len(VOICE_FORM_FIELDS)) as form:
             _check_fields(form, VOICE_FORM_FIELDS)
             _check_consent(_text(form, "consent") or None)
-            return Clip(
+            clip = Clip(
                 name=_text(form, "name") or "",
                 audio=await _file(form, "audio_sample"),
                 text=_text(form, "ref_text"),
-                field_names=_openai_names("audio_sample"),
             )
+            return clip, _openai_names("audio_sample")
     body = await _json(request, VoiceUploadBody)
     _check_consent(body.consent)
-    return Clip(
-        name=body.name,
-        audio=await decode_audio("wav_b64", body.wav_b64),
-        text=body.ref_text,
-        field_names=_openai_names("wav_b64"),
-    )
+    clip = Clip(name=body.name, audio=await decode_audio("wav_b64", body.wav_b64), text=body.ref_text)
+    return clip, _openai_names("wav_b64")
 
 
 def body_description(json_body: type[Wire], form_fields: Mapping[str, str]) -> dict[str, Any]:

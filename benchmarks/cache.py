@@ -1,4 +1,4 @@
-"""What the cache of packed and embedded weights holds: scripts/doctor --cache."""
+"""What the cache of packed and embedded weights holds: qwen3-tts doctor --cache."""
 
 import time
 

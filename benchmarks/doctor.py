@@ -1,13 +1,11 @@
-"""Tell what this machine is, what each model would cost on it, and which configuration fits: scripts/doctor.
+"""Tell what this machine is, what each model would cost on it, and which configuration fits.
 
 Nothing is downloaded or loaded. Memory is what the server's own preflight computes; the real-time factor is the least
 that reading the weights allows at the bandwidth measured now, codec and attention not counted.
 """
 
-import argparse
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -15,10 +13,9 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks import cache
 from benchmarks.bound import bytes_per_frame
 from benchmarks.machine import Machine, describe_machine
-from deployments.config import MIB, PACKED_CACHE_MB
+from deployments.config import MIB
 from deployments.machine import Node, read_node
 from models.architecture import Kind
 from models.memory_estimate import Precision, Setting, estimate_memory
@@ -149,34 +146,8 @@ def kernels_here() -> str:
     return library.instruction_sets()[0]
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/doctor", description=__doc__)
-    parser.add_argument("--cache", action="store_true", help="list packed and embedded weights on this disk instead")
-    parser.add_argument(
-        "--prune",
-        type=int,
-        nargs="?",
-        const=PACKED_CACHE_MB,
-        metavar="MIB",
-        help="remove those that nobody uses, the oldest first, until no more than this is left "
-        f"(without a number {PACKED_CACHE_MB}, as servers do by default); what is in use stays",
-    )
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    options = _options(arguments)
-    if options.prune is not None:
-        print(cache.prune(options.prune))
-    if options.cache or options.prune is not None:
-        print(cache.listing())
-        return 0
-    node = read_node()
-    torch.set_num_threads(node.threads)
-    print(report(describe_machine(), node, kernels_here()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def examine() -> str:
+    """Measure this machine and report on it."""
+    machine = read_node()
+    torch.set_num_threads(machine.threads)
+    return report(describe_machine(), machine, kernels_here())

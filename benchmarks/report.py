@@ -1,6 +1,5 @@
-"""Measure the whole table and write docs/PERFORMANCE.md: `scripts/bench`."""
+"""Measure the whole table on this machine and write it down: docs/PERFORMANCE.md is one."""
 
-import argparse
 import datetime
 import json
 import os
@@ -19,7 +18,6 @@ from benchmarks.upstream_peer import measure_apart
 from benchmarks.weights import benchmark_checkpoint
 from models.quantization import PRECISIONS
 
-TARGET = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
 ROWS = (
     ("0.6b", "nf4"),
     ("0.6b", "int8"),
@@ -105,7 +103,7 @@ def _document(machine: Machine, frames: int) -> str:
     avx2_rows = [[f"{r['model']} {r['precision']}", r["rtf"], r["ms_per_frame"], r["peak_rss_mb"]] for r in avx2]
     return f"""# Performance
 
-Written by `scripts/bench` on {datetime.date.today()}. Real-time factors include the codec; **lower is
+Written by `qwen3-tts bench` on {datetime.date.today()}. Real-time factors include the codec; **lower is
 better**, 1 is real time. Several streams: wall time over all audio made. Full-size random weights (cost does not
 depend on values), {frames} frames a stream, medians of three runs.
 
@@ -142,16 +140,9 @@ Kernels forced to `avx2`, torch by {held}; one stream.
 """
 
 
-def main() -> None:
+def write(target: Path, frames: int) -> None:
     """Measure, write, say where."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=50)
-    arguments = parser.parse_args()
     for model in {model for model, _ in ROWS}:
         benchmark_checkpoint(model)
-    TARGET.write_text(_document(describe_machine(), arguments.frames), encoding="utf-8")
-    print(f"wrote {TARGET}")
-
-
-if __name__ == "__main__":
-    main()
+    target.write_text(_document(describe_machine(), frames), encoding="utf-8")
+    print(f"wrote {target}")

@@ -18,8 +18,8 @@ import yaml
 
 from benchmarks.load_plan import Target
 from benchmarks.weights import benchmark_checkpoint
+from deployments.launch import SHIPPED_FILE
 
-CONFIG = Path(__file__).parents[1] / "serve_config.yaml"
 SYNTHETIC = {"Qwen3-TTS-12Hz-0.6B-Base": "0.6b", "Qwen3-TTS-12Hz-1.7B-VoiceDesign": "1.7b"}
 START_S = 300.0
 STOP_S = 90.0
@@ -65,7 +65,7 @@ def start_server(
             "QWEN3_TTS_WEIGHTS": _full_size(directory / "weights") if weights == "synthetic" else weights,
             "QWEN3_TTS_VOICES": str(directory / "voices"),
         }
-        command = [sys.executable, "-m", "deployments.launch.launcher", str(config)]
+        command = [sys.executable, "-m", "commands", "serve", str(config)]
         with subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process:
             try:
                 served = Served(f"http://127.0.0.1:{port}", process.pid)
@@ -83,7 +83,7 @@ def _free_port() -> int:
 
 
 def _configuration(port: int, models: Sequence[str], loaded: bool, changed: Mapping[str, object]) -> dict[str, Any]:
-    document = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    document = yaml.safe_load(SHIPPED_FILE.read_text(encoding="utf-8"))
     document["http_options"] |= {"host": "127.0.0.1", "port": port}
     arguments = document["applications"][0]["args"]
     arguments |= changed

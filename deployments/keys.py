@@ -6,23 +6,21 @@ request dear.) What is kept is digests alone, one a line with the name of the ke
 
     sha256:5e88... laptop
 
-`scripts/key add laptop` makes a key, prints it this once and writes its line. A running server reads the file again
+`qwen3-tts key add laptop` makes a key, prints it this once and writes its line. A running server reads the file again
 when it changes. A key counts as long as its line stands in the file: a line that cannot be understood lets nobody in
 and costs the others nothing, and a file that is gone lets nobody in either. Both are told in the log and the status.
 """
 
-import argparse
 import hmac
 import logging
 import os
 import re
 import secrets
-import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from deployments.config import KEY_DIGEST, AppConfig, default_keys_path, key_digest
+from deployments.config import KEY_DIGEST, AppConfig, key_digest
 
 logger = logging.getLogger(__name__)
 
@@ -160,31 +158,3 @@ def remove(path: Path, name: str) -> None:
     if name not in keys:
         raise KeyFileError(f"there is no key called {name}")
     write_keys(path, {other: digest for other, digest in keys.items() if other != name})
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/key", description="Make, list and remove API keys.")
-    parser.add_argument("--file", type=Path, default=default_keys_path(), help="where digests are kept (%(default)s)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for command in ("add", "remove"):
-        commands.add_parser(command).add_argument("name", help="who holds the key")
-    commands.add_parser("list")
-    given = parser.parse_args(arguments)
-    try:
-        match given.command:
-            case "add":
-                print(add(given.file, given.name))
-                print("This is the only time the key is shown; a running server knows it already.", file=sys.stderr)
-            case "remove":
-                remove(given.file, given.name)
-            case _:
-                print("\n".join(read_keys(given.file)))
-    except (KeyFileError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

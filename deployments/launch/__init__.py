@@ -1,0 +1,9 @@
+"""Starting the server: the deployment file, a Ray of our own, and the process that is left alone with them.
+
+For the command line and for benchmarks; nothing else in deployments/ imports this.
+"""
+
+from deployments.launch.deployment_file import SHIPPED_FILE
+from deployments.launch.launcher import serve_file
+
+__all__ = ["SHIPPED_FILE", "serve_file"]

@@ -22,6 +22,7 @@ Validated = TypeVar("Validated", bound=BaseModel)
 
 BUILDER = "deployments.app:build"
 SAID_BY_ARGS = ("user_config", "ray_actor_options", "autoscaling_config", "num_replicas")  # deployments/app.py
+SHIPPED_FILE = Path(__file__).with_name("serve_config.yaml")  # a link to the repository's; in a wheel the file itself
 RAY_BYTES = 750 * MIB  # Ray's own processes and the ingress: docs/RELIABILITY.md
 
 
@@ -184,7 +185,7 @@ def _check_doors(launch: Launch) -> None:
     if not launch.needs_key and not is_loopback(launch.http_options.host):
         raise LaunchError(
             f"http_options.host: {launch.http_options.host} can be reached by others: make an API key with "
-            "scripts/key, or set host to 127.0.0.1"
+            "`qwen3-tts key add NAME`, or set host to 127.0.0.1"
         )
 
 

@@ -3,16 +3,13 @@
 `serve run` by itself works too, but ends at once on a signal; `serve.delete` lets running requests finish.
 """
 
-import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
 from deployments.config import EMBEDDED_NOTICE
@@ -122,11 +119,8 @@ def say(message: str) -> None:
     print(f"[serve] {message}", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.launch.launcher", description=__doc__)
-    parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"))
-    path = parser.parse_args(arguments).config
+def serve_file(path: Path) -> int:
+    """Serve as the deployment file says, until a signal comes; returns the exit status."""
     stopping, reloading = threading.Event(), threading.Event()
     return run_in_own_session(
         lambda: run(path, stopping, reloading),
@@ -145,7 +139,7 @@ def run(path: Path, stopping: threading.Event, reloading: threading.Event) -> in
         say(str(error))
         return 1
     directory = Path(tempfile.mkdtemp(prefix="qwen3-tts-"))  # where only we may look in
-    say(f"starting {len(launch.config.models)} models, weights: {launch.config.weights}")
+    say(f"starting {len(launch.config.models)} models of {path}, weights: {launch.config.weights}")
     if launch.config.weights_source == "embedded":
         say(EMBEDDED_NOTICE)
     try:
@@ -180,7 +174,3 @@ def watch(rollout: Rollout, stopping: threading.Event, reloading: threading.Even
                 say(outcome)
         except LaunchError as error:
             say(f"not reloaded: {error}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,7 +24,7 @@ from tests.waiting import TIMEOUT
 ROOT = Path(__file__).parents[2]
 START_S = 180.0
 STOP_S = 90.0
-PARTS = ("benchmarks", "deployments", "models", "pyproject.toml", "scripts", "setup.py", "tests", "voices")
+PARTS = ("benchmarks", "commands", "deployments", "models", "pyproject.toml", "scripts", "setup.py", "tests", "voices")
 
 
 @dataclass
@@ -128,7 +128,7 @@ def make_checkout(directory: Path) -> Path:
         (environment / part).symlink_to(Path(sys.prefix) / part)
     for part in PARTS:
         (directory / part).symlink_to(ROOT / part)
-    (environment / "installed[dev]").touch()
+    (environment / "installed").write_text("dev\n")
     return directory
 
 

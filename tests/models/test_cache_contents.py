@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import doctor
+from benchmarks.cache import listing, prune
 from models import cache_contents
 from models.cache_contents import Entry, embedded_entries, packed_entries, trim
 from models.checkpoint import open_checkpoint
@@ -178,17 +178,14 @@ def test_an_embedded_checkpoint_that_is_mapped_stays(monkeypatch: pytest.MonkeyP
     assert embedded_entries() == []
 
 
-def test_the_command_lists_and_removes(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_there_is_listed_and_removed(files: dict[str, Path]) -> None:
     held = _open("a")
-    assert doctor.main(["--cache"]) == 0
-    said = capsys.readouterr().out
+    said = listing()
     assert "3 entries, 6 MiB" in said
     for path in files.values():
         assert f"packed/{path.name}" in said
     assert said.count("in use") == 1
-    assert doctor.main(["--prune", "3"]) == 0
-    said = capsys.readouterr().out
-    assert "removed 2 entries, 4 MiB" in said
+    assert "removed 2 entries, 4 MiB" in prune(3)
     assert _left(files) == "a"
     assert held["a"].numel() == MIB
 
@@ -197,4 +194,4 @@ def test_an_empty_cache_is_nothing_to_worry_about(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO):
         assert trim(0) == []
     assert not caplog.records
-    assert doctor.main(["--cache"]) == 0
+    assert "0 entries" in listing()

@@ -59,7 +59,7 @@ def test_a_deployment_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.2", "::", None])
 def test_others_are_not_let_in_without_a_key(tmp_path: Path, host: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, host)
-    with pytest.raises(LaunchError, match="scripts/key"):
+    with pytest.raises(LaunchError, match="qwen3-tts key"):
         read_launch(path)
     monkeypatch.setenv("QWEN3_TTS_API_KEYS", "key")
     assert "Bearer" in greeting(read_launch(path), "127.0.0.1:6379")
@@ -170,7 +170,7 @@ def test_rays_token_is_nobody_elses_from_the_start(home: Path) -> None:
 
 def test_a_home_that_is_not_there_is_a_sentence(tmp_path: Path, home: Path) -> None:
     home.rmdir()
-    program = [sys.executable, "-m", "deployments.launch.launcher", str(write(tmp_path))]
+    program = [sys.executable, "-m", "commands", "serve", str(write(tmp_path))]
     places = {"QWEN3_TTS_VOICES": str(tmp_path / "voices"), "QWEN3_TTS_LOGS": str(tmp_path / "logs")}
     ended = subprocess.run(program, env={**os.environ, **places}, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1

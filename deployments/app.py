@@ -14,7 +14,7 @@ from deployments import residency
 from deployments.config import INGRESS, AppConfig, ModelConfig
 from deployments.replica.model_server import EngineFactory, load_configured_engine
 from deployments.replica.replica import ModelReplica
-from deployments.web.ingress import Ingress
+from deployments.web.app import Ingress
 
 HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica is noticed at the next check, a sick one at the third
 HEALTH_CHECK_TIMEOUT_S = 60.0  # a replica that is silent three times as long is replaced: it may only lack a processor

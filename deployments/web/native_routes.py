@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from deployments.web.accept import quality
 from deployments.web.audio_encoder import MEDIA_TYPES
-from deployments.web.header_docs import AUDIO_HEADERS, OVERLOADED
 from deployments.web.json_route import JsonRoute
+from deployments.web.responses import AUDIO_HEADERS, OVERLOADED
 from deployments.web.schemas import (
     AudioFormat,
     CloneBody,

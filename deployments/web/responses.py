@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -14,7 +15,7 @@ from deployments.errors import describe
 from deployments.speech.utterance import Speech
 from deployments.web.audio_encoder import MEDIA_TYPES, AudioEncoder, make_encoder
 from deployments.web.encoding import encoded, encoded_file
-from deployments.web.schemas import AudioFormat, SpeechJson
+from deployments.web.schemas import AudioFormat, ErrorBody, SpeechJson
 from models import SpeechError
 
 logger = logging.getLogger(__name__)
@@ -145,3 +146,30 @@ async def _events(speech: Speech, encoder: AudioEncoder) -> AsyncIterator[bytes]
 
 def _event(content: dict[str, object]) -> bytes:
     return f"data: {json.dumps(content)}\n\n".encode()
+
+
+def _documented(kind: str, description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+# The headers above, as the OpenAPI document tells them.
+AUDIO_HEADERS = {
+    "X-Sample-Rate": _documented("integer", "samples a second"),
+    "X-Model": _documented("string", "id of the model that spoke"),
+    "X-Voice": _documented("string", "id of the voice; absent where the request brought or described it"),
+    "X-Seed": _documented("integer", "with it the same request gives the same audio"),
+    "X-Queue-Position": _documented("integer", "when it was accepted; 0: it started at once"),
+    "X-ETA-Seconds": _documented("number", "seconds until its start, as predicted when it was accepted"),
+    "X-Audio-Duration": _documented("number", "seconds of audio; not of a stream"),
+    "X-RTF": _documented("number", "wall time over audio time; not of a stream"),
+    "X-Finish-Reason": _documented(
+        "string", "eos, length (cut at the limit) or runaway (noise was cut); not of a stream"
+    ),
+}
+OVERLOADED: dict[str, Any] = {
+    "model": ErrorBody,
+    "description": "Too much is waiting, or it would start after its deadline",
+    "headers": {
+        "Retry-After": _documented("integer", "seconds until another try is predicted to be accepted, 1 to 120")
+    },
+}

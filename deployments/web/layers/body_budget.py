@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.config import AppConfig
 from deployments.errors import TooManyBodiesError
 from deployments.web.failures import error_response
-from deployments.web.layers.key_check import declared_length
+from deployments.web.layers.body_limit import declared_length
 
 _MESSAGE = "the bodies of other requests take all the memory there is for them; try again"
 

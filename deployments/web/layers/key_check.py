@@ -1,13 +1,12 @@
-"""What every request passes before it reaches a route: its key, and the limit of its body."""
+"""Who may ask: whoever has a key, or with none configured whoever is on this machine."""
 
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.config import AppConfig, is_loopback
-from deployments.errors import BodyTooLargeError, KeyMissingError, RemoteClientError
+from deployments.errors import KeyMissingError, RemoteClientError
 from deployments.keys import KeyRing
 from deployments.web.failures import error_response
 from models import SpeechError
@@ -87,34 +86,3 @@ def _is_local_name(url: str) -> bool:
     except ValueError:
         return False
     return host is not None and (is_loopback(host) or ("." not in host and ":" not in host))
-
-
-class BodyLimit:
-    """Refuses a body past the limit, if it can before reading any of it."""
-
-    def __init__(self, app: ASGIApp, config: AppConfig) -> None:
-        self._app = app
-        self._limit = config.max_body_bytes
-        self._message = f"the body is larger than {config.max_body_mb} MiB"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and declared_length(scope) > self._limit:
-            await error_response(BodyTooLargeError(self._message))(scope, receive, send)
-            return
-        received = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise HTTPException(413, self._message)  # the kind that FastAPI lets through while it reads a body
-            return message
-
-        await self._app(scope, receive_within_limit, send)
-
-
-def declared_length(scope: Scope) -> int:
-    """Of a request's body, in bytes; 0 where it does not say."""
-    length = Headers(scope=scope).get("content-length", "0")
-    return int(length) if length.isascii() and length.isdigit() else 0

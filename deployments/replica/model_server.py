@@ -12,6 +12,7 @@ from deployments.config import MIB, AppConfig, ModelConfig
 from deployments.contract import ModelReport, Presence, Repeat, ServerEvent
 from deployments.errors import raise_for_failure
 from deployments.machine import read_node
+from deployments.replica import memory_limit
 from deployments.replica.joining import Joining
 from deployments.replica.reading import Reading
 from models import (
@@ -74,7 +75,7 @@ class ModelServer:
         self._joining = Joining(lambda request: Reading(self._engine, request, self._max_passage_characters))
         info = self._engine.info
         self._conditioner = Conditioner(info.fingerprint, info.languages, self._engine.encode_voice)
-        self._memory_limit = memory_budget.MemoryLimit(config.budget_bytes(model), self._engine.memory_report)
+        self._memory_limit = memory_limit.MemoryLimit(config.budget_bytes(model), self._engine.memory_report)
 
     def adopt(self, config: AppConfig) -> None:
         """What may change while the model stays loaded."""
@@ -132,8 +133,8 @@ class ModelServer:
             info=self._engine.info,
             status=self._engine.status(),
             healthy=self._engine.healthy(),
-            resident_bytes=memory_budget.resident_bytes(),
-            peak_bytes=memory_budget.peak_bytes(),
+            resident_bytes=memory_limit.resident_bytes(),
+            peak_bytes=memory_limit.peak_bytes(),
         )
 
     def check_health(self) -> None:

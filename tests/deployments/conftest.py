@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments import memory_budget
+from deployments.replica import memory_limit
 from models import MemoryReport
 from tests.deployments.helpers import App, make_config
 
@@ -16,7 +16,7 @@ def _unlimited_memory() -> Iterator[None]:
         assert budget_bytes > report.weights
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_budget, "enforce", do_nothing)
+        patch.setattr(memory_limit, "enforce", do_nothing)
         yield
 
 

@@ -12,8 +12,7 @@ from ray.serve.config import BackpressureConfig
 
 from deployments import residency
 from deployments.config import INGRESS, AppConfig, ModelConfig
-from deployments.replica.model_server import EngineFactory, load_configured_engine
-from deployments.replica.replica import ModelReplica
+from deployments.replica import EngineFactory, ModelReplica, load_configured_engine
 from deployments.web.app import Ingress
 
 HEALTH_CHECK_PERIOD_S = 2.0  # a dead replica is noticed at the next check, a sick one at the third

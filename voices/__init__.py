@@ -1,5 +1,6 @@
 """Voices on disk: cloned from a clip, designed by a description, or built into a model. Does not import torch."""
 
+from voices.conditioner import Conditioner, check_style, spoken_by, with_description
 from voices.errors import (
     ReferenceAudioError,
     VoiceBrokenError,
@@ -18,6 +19,7 @@ from voices.voice import CloneMode, Encode, Reference, Voice, VoiceKind
 __all__ = [
     "BrokenVoice",
     "CloneMode",
+    "Conditioner",
     "Encode",
     "Listing",
     "Reference",
@@ -34,5 +36,8 @@ __all__ = [
     "VoiceReadOnlyError",
     "VoiceStorageError",
     "VoiceVersionError",
+    "check_style",
     "read_reference_audio",
+    "spoken_by",
+    "with_description",
 ]

@@ -1,6 +1,7 @@
 """Starting the server: the deployment file, a Ray of our own, and the process that is left alone with them.
 
-For the command line and for benchmarks; nothing else in deployments/ imports this.
+For the command line and for benchmarks; nothing else in deployments/ imports this, and nothing here imports Ray before
+own_ray.py has set its environment.
 """
 
 from deployments.launch.deployment_file import SHIPPED_FILE

@@ -29,8 +29,7 @@ from models import (
 )
 from models.errors import is_out_of_memory
 from models.types import Samples
-from voices import VoiceLibrary
-from voices.conditioner import Conditioner
+from voices import Conditioner, VoiceLibrary
 
 A_DAY = 86_400.0
 

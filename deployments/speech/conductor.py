@@ -10,8 +10,7 @@ from deployments.speech.utterance import Route, Speech, check_language, open_spe
 from deployments.speech.voices import VoiceService
 from models import InvalidRequestError, SynthesisRequest
 from models.architecture import Kind
-from voices import Voice, VoiceNotFoundError
-from voices.conditioner import check_style
+from voices import Voice, VoiceNotFoundError, check_style
 
 KIND_OF_VOICE: dict[str, Kind] = {"cloned": "base", "designed": "voice_design", "builtin": "custom_voice"}
 

@@ -13,9 +13,8 @@ from deployments.speech.prompts import Prompts
 from deployments.speech.router import Router
 from deployments.speech.utterance import Route
 from models import InvalidRequestError, SynthesisRequest, VoicePrompt
-from voices import Listing, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError
+from voices import Listing, ReferenceAudio, Voice, VoiceLibrary, VoiceNotFoundError, spoken_by
 from voices.clip_decoder import ClipDecoder
-from voices.conditioner import spoken_by
 from voices.reference_audio import SAMPLE_RATE
 
 CLIPS_WAITING = 32  # to be decoded, one after the other

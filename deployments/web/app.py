@@ -15,8 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments import logs
 from deployments.config import INGRESS, AppConfig
 from deployments.contract import ModelClient
-from deployments.fleet.model_client import ServeModelClient
-from deployments.fleet.presence import PresenceWatch
+from deployments.fleet import PresenceWatch, ServeModelClient
 from deployments.replica_port import keep_to_node
 from deployments.web import native_routes, openai_routes, root_routes
 from deployments.web.failures import (

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from deployments.speech.record import RequestRecord
+from deployments.speech import RequestRecord
 from deployments.web.schemas import ModelState, ModelStatus, StatusBody
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.errors import describe
-from deployments.speech.utterance import Speech
+from deployments.speech import Speech
 from deployments.web.audio_encoder import MEDIA_TYPES, AudioEncoder, make_encoder
 from deployments.web.encoding import encoded, encoded_file
 from deployments.web.schemas import AudioFormat, ErrorBody, SpeechJson

@@ -11,9 +11,7 @@ from starlette.requests import Request
 from deployments.config import AppConfig
 from deployments.contract import ModelClient
 from deployments.keys import KeyRing
-from deployments.speech.conductor import Conductor
-from deployments.speech.router import Router
-from deployments.speech.voices import VoiceService
+from deployments.speech import Conductor, Router, VoiceService
 from deployments.web.metrics import Metrics
 from deployments.web.speaking import SpeechService
 from deployments.web.status import StatusService

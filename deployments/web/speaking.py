@@ -6,13 +6,12 @@ from starlette.responses import Response
 
 from deployments.config import AppConfig, ModelConfig
 from deployments.errors import renamed_fields
-from deployments.speech.conductor import Conductor
-from deployments.speech.utterance import Speech
+from deployments.speech import Conductor, Speech
 from deployments.web.requests import KIND_OF_TASK, OPENAI_FIELDS, either, openai_utterance, utterance
 from deployments.web.responses import Delivery, event_response, streamed_response, whole_response
 from deployments.web.schemas import DesignBody, SpeechBody, SynthesizeBody, UtteranceBody, VoiceId
 from models import InvalidRequestError
-from voices.conditioner import with_description
+from voices import with_description
 
 
 @dataclass(frozen=True, slots=True)

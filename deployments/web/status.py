@@ -7,10 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from deployments.config import EMBEDDED_NOTICE, AppConfig, ModelConfig
 from deployments.contract import ModelReport, Presence
-from deployments.fleet.shared_answer import SharedAnswer
+from deployments.fleet import SharedAnswer
 from deployments.keys import KeyRing
 from deployments.machine import read_node
-from deployments.speech.router import Router
+from deployments.speech import Router
 from deployments.web.schemas import HealthBody, ModelState, ModelStatus, NodeStatus, StatusBody
 from models import OverloadedError, SpeechError
 

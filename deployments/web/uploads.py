@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from deployments.errors import MediaTypeError
-from deployments.speech.clip import Clip, decode_audio
+from deployments.speech import Clip, decode_audio
 from deployments.web.schemas import CloneBody, VoiceUploadBody, Wire
 from models import InvalidRequestError
 

@@ -7,7 +7,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.speech.record import current_record
+from deployments.speech import current_record
 
 NEWS_S = 0.2  # how long after Ray's proxy has cancelled a request the news may take that its client has gone
 

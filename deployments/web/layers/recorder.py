@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.speech.record import RequestRecord, current_record
+from deployments.speech import RequestRecord, current_record
 from deployments.web.layers.repeat import repeat_of
 from deployments.web.layers.request_id import REQUEST_ID
 from deployments.web.metrics import Metrics

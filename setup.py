@@ -93,8 +93,8 @@ setup(
     ext_modules=[
         Extension(
             "models.native._kernels",
-            [str(source) for source in sorted(SOURCES.glob("*.cpp"))],
-            depends=[str(path) for pattern in ("*.h", "*.inc") for path in sorted(SOURCES.glob(pattern))],
+            [str(source) for source in sorted(SOURCES.rglob("*.cpp"))],
+            depends=[str(path) for pattern in ("*.h", "*.inc") for path in sorted(SOURCES.rglob(pattern))],
             language="c++",
             optional=True,
         )

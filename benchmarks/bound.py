@@ -1,9 +1,6 @@
 """The floor under a frame's time: the bytes of weights it must read over the bandwidth of memory."""
 
-from models.architecture import StackDimensions
-from models.memory_estimate import Dimensions
-from models.native_backend import head_precision
-from models.quantization import Precision
+from models.architecture import Dimensions, Precision, StackDimensions, head_precision
 
 _BYTES_A_WEIGHT = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0 + 2 / 64, "nf4": 0.5 + 2 / 64}  # a scale for 64
 

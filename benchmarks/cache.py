@@ -3,8 +3,8 @@
 import time
 
 from deployments.config import MIB
-from models.cache_contents import Entry, embedded_entries, packed_entries, trim
-from models.cache_directory import cache_directory
+from models.checkpoint import Entry, embedded_entries, packed_entries, trim
+from models.storage import cache_directory
 
 
 def listing() -> str:

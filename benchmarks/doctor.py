@@ -17,10 +17,10 @@ from benchmarks.bound import bytes_per_frame
 from benchmarks.machine import Machine, describe_machine
 from deployments.config import MIB
 from deployments.machine import Node, read_node
-from models.architecture import Kind
-from models.memory_estimate import Precision, Setting, estimate_memory
+from models import Kind
+from models.architecture import Precision, Setting, estimate_memory
+from models.catalog import SHAPES
 from models.native import library
-from models.synthetic import SHAPES
 
 FRAME_S = 0.08
 RAY_BYTES = 700 * MIB  # Ray, its proxy and the ingress

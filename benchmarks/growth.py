@@ -10,7 +10,7 @@ from benchmarks.speech import benchmark_request, benchmark_voice
 from benchmarks.weights import benchmark_checkpoint
 from models import load_engine
 from models.architecture import read_architecture
-from models.engine_options import ChunkPolicy
+from models.engine import ChunkPolicy
 
 WINDOW = 20  # frames around each place
 

@@ -15,12 +15,12 @@ import torch
 from benchmarks.bound import talker_bytes
 from benchmarks.machine import describe_machine
 from benchmarks.weights import benchmark_checkpoint
+from models.architecture import PRECISIONS, Precision
 from models.checkpoint import Checkpoint, open_checkpoint
-from models.codec import Codec, load_codec
-from models.engine_options import EngineOptions
-from models.language_model import load_language_model
-from models.quantization import PRECISIONS, Precision
-from models.talker import Talker
+from models.codec import Codec
+from models.engine import EngineOptions
+from models.language import Talker
+from models.loading import load_codec, load_language_model
 
 PREFILL_POSITIONS = 300
 POSITION = 100  # of the talker step that is timed

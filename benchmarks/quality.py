@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import Sampling, SpeechEngine, SynthesisRequest, VoicePrompt, load_engine
+from models import Codes, Sampling, SpeechEngine, SynthesisRequest, VoicePrompt, load_engine
+from models.architecture import PRECISIONS, Precision
 from models.checkpoint import open_checkpoint
-from models.engine_options import EngineOptions
-from models.language_model import load_language_model
-from models.layout import LayoutBuilder
-from models.prompt import PromptBuilder
-from models.quantization import PRECISIONS, Precision
-from models.types import Codes
+from models.engine import EngineOptions
+from models.language import PromptBuilder
+from models.loading import load_language_model
+from models.text import LayoutBuilder
 from training.distance import Features
 from training.readings import Reading, Summary, judge, say, summarise
 from voices.library import PRESETS

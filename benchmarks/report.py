@@ -16,7 +16,7 @@ from benchmarks.quality import HEADS as QUALITY_HEADS
 from benchmarks.quality import cells, measure, read_sentences
 from benchmarks.upstream_peer import measure_apart
 from benchmarks.weights import benchmark_checkpoint
-from models.quantization import PRECISIONS
+from models.architecture import PRECISIONS
 
 ROWS = (
     ("0.6b", "nf4"),

@@ -16,10 +16,9 @@ from typing import Any
 from benchmarks.machine import describe_machine
 from benchmarks.speech import benchmark_request, benchmark_voice
 from benchmarks.weights import benchmark_checkpoint
-from models import Finished, SpeechEngine, VoicePrompt, load_engine
+from models import Finished, SpeechEngine, SpeechEvent, VoicePrompt, load_engine
 from models.architecture import read_architecture
-from models.runner import Runner
-from models.types import SpeechEvent
+from models.engine import Runner
 
 PERIOD = 12  # frames between two streams' beginnings: a multiple of every chunk length that ever was the largest
 

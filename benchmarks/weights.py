@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from models.cache_directory import cache_directory
+from models.storage import cache_directory
 
 KINDS = {"0.6b": "base", "1.7b": "voice_design"}
 

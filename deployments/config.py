@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from models.architecture import Kind
+from models import Kind
 
 WEIGHTS_VARIABLE = "QWEN3_TTS_WEIGHTS"
 VOICES_VARIABLE = "QWEN3_TTS_VOICES"

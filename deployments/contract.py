@@ -4,8 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from models import Accepted, EngineInfo, EngineStatus, SynthesisRequest, VoicePrompt
-from models.types import Samples, SpeechEvent
+from models import Accepted, EngineInfo, EngineStatus, Samples, SpeechEvent, SynthesisRequest, VoicePrompt
 
 ServerEvent = Accepted | SpeechEvent  # of one utterance: first Accepted, then AudioChunks, then Finished
 Presence = Literal["cold", "loading", "running", "failed"]  # of a model's replica

@@ -4,10 +4,8 @@ from pathlib import Path
 
 from deployments.config import MIB, AppConfig, ModelConfig
 from models import SpeechError
-from models.architecture import read_architecture
-from models.memory_estimate import Dimensions, MemoryEstimate, Setting, estimate_memory, nearest_fit
-from models.shipped_voice import SHIPPED_VOICE, is_shipped
-from models.synthetic import SHAPES
+from models.architecture import Dimensions, MemoryEstimate, Setting, estimate_memory, nearest_fit, read_architecture
+from models.catalog import SHAPES, SHIPPED_VOICE, is_shipped
 
 
 class MemoryBudgetError(SpeechError):

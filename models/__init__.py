@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from models.engine_api import EngineInfo, EngineStatus, MemoryReport, SpeechEngine
+from models.engine_api import EngineInfo, EngineStatus, Listener, MemoryReport, SpeechEngine
 from models.errors import (
     CheckpointError,
     EngineClosedError,
@@ -15,23 +15,14 @@ from models.errors import (
     SpeechError,
     WeightsUnavailableError,
 )
-from models.types import (
-    Accepted,
-    AudioChunk,
-    Finished,
-    FinishReason,
-    Priority,
-    Sampling,
-    SamplingSettings,
-    SpeechStream,
-    SynthesisRequest,
-    VoicePrompt,
-)
+from models.events import Accepted, AudioChunk, Finished, FinishReason, SpeechEvent, SpeechStream
+from models.request import Codes, Kind, Priority, Samples, Sampling, SamplingSettings, SynthesisRequest, VoicePrompt
 
 __all__ = [
     "Accepted",
     "AudioChunk",
     "CheckpointError",
+    "Codes",
     "EngineClosedError",
     "EngineInfo",
     "EngineStatus",
@@ -39,15 +30,19 @@ __all__ = [
     "Finished",
     "GenerationError",
     "InvalidRequestError",
+    "Kind",
+    "Listener",
     "MemoryReport",
     "OutOfMemoryError",
     "OverloadedError",
     "Priority",
     "RequestTooLargeError",
+    "Samples",
     "Sampling",
     "SamplingSettings",
     "SpeechEngine",
     "SpeechError",
+    "SpeechEvent",
     "SpeechStream",
     "SynthesisRequest",
     "VoicePrompt",
@@ -62,10 +57,9 @@ def load_engine(
     """Load a checkpoint: a folder, "embedded:base" (or custom_voice, voice_design) or "hub:Qwen/...".
 
     `precision` is fp32, bf16, int8 or nf4; `threads` None takes the cores this process may use; further options
-    are the fields of `models.engine_options.EngineOptions`.
+    are the fields of `models.engine.EngineOptions`.
     Raises CheckpointError for weights that do not fit, WeightsUnavailableError for weights that cannot be had.
     """
-    from models.engine import Engine
-    from models.engine_options import EngineOptions
+    from models.engine import Engine, EngineOptions
 
     return Engine.load(checkpoint, precision, EngineOptions(threads=threads, **options))

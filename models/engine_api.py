@@ -7,17 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from models.architecture import Kind
-from models.types import (
-    Accepted,
-    Codes,
-    Samples,
-    SamplingSettings,
-    SpeechEvent,
-    SpeechStream,
-    SynthesisRequest,
-    VoicePrompt,
-)
+from models.events import Accepted, SpeechEvent, SpeechStream
+from models.request import Codes, Kind, Samples, SamplingSettings, SynthesisRequest, VoicePrompt
 
 Listener = Callable[[SpeechEvent], None]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from models.types import Samples
+from models.request import Samples
 
 TRAILING_SILENCE_SECONDS = 0.5
 SILENCE_LEVEL = 10 ** (-50 / 20)  # RMS of a window, full scale is 1

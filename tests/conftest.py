@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.architecture import Kind
+from models import Kind
 
 
 @pytest.fixture(scope="session", autouse=True)

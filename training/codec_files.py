@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.encoder_architecture import CodecEncoderDimensions
-from models.safetensors_writer import SafetensorsWriter
+from models.architecture import CodecEncoderDimensions, codec_encoder_tensors
+from models.catalog import TINY
+from models.storage import SafetensorsWriter
 from models.synthetic import configuration
-from models.synthetic.shapes import TINY
-from models.tensor_inventory import codec_encoder_tensors
 from training.codec_shape import DECODER, ENCODER
 from training.decoder_network import DecoderNetwork
 from training.quantizer import Quantizer

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from models.synthetic.shapes import TINY
+from models.catalog import TINY
 from training.place import PLACES
 from training.quantizer import CODEBOOK, GROUPS, WIDTH
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.types import Codes
+from models import Codes
 from training.alignment import Positions
 from training.espeak import Sound
 from training.pitch import median_pitch

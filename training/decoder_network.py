@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architecture import CodecDecoderDimensions
-from models.codec_transformer import CodecTransformer
-from models.tensor_inventory import codec_decoder_tensors
+from models.architecture import CodecDecoderDimensions, codec_decoder_tensors
+from models.codec import CodecTransformer
 from training.fast_layers import convolve, upsample
 from training.initial import initial
 from training.place import PLACES

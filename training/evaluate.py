@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.quality import narrator, readings
-from models import SpeechEngine, load_engine
-from models.types import Samples, Sampling, SynthesisRequest, VoicePrompt
+from models import Samples, Sampling, SpeechEngine, SynthesisRequest, VoicePrompt, load_engine
 from training.corpus import Corpus
 from training.descriptions import Level, Sex, Traits, describe
 from training.pitch import median_pitch

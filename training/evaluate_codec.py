@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.codec_decoder import CodecDecoder
-from models.tensor_file import open_tensors
+from models.codec import CodecDecoder
+from models.storage import open_tensors
 from training.codec_shape import DECODER
 from training.corpus import Corpus, Utterance
 from training.mel import MELS, log_mel

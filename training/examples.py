@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models import Codes
 from models.architecture import Architecture
-from models.speaker_encoder import mel_spectrogram
-from models.text_tokenizer import TextTokenizer
-from models.types import Codes
+from models.cloning import mel_spectrogram
+from models.text import TextTokenizer
 from training.corpus import Corpus, Utterance
 from training.descriptions import Traits, describe, traits_of
 from training.layout import LayoutMaker, Rows
@@ -115,7 +115,7 @@ class ExampleMaker:
         return Example(self._maker.rows(layout), None)
 
     def description_ids(self, description: str) -> list[int]:
-        """As models/prompt.py puts it."""
+        """As models/language/prompt.py puts it."""
         return self._tokenizer.encode(f"<|im_start|>user\n{description}<|im_end|>\n")
 
     def _said(self, utterance: Utterance, generator: random.Random) -> Traits:

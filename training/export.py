@@ -1,7 +1,7 @@
 """The trained weights as the package ships them: `python -m training.export`.
 
-One network serves both kinds. models/embedded.py lays out their two directories in the published format on first use;
-`--published DIR` writes them there and ships nothing.
+One network serves both kinds. models/checkpoint/embedded.py lays out their two directories in the published format on
+first use; `--published DIR` writes them there and ships nothing.
 """
 
 import json
@@ -17,13 +17,10 @@ import torch
 from torch import Tensor
 
 from models.architecture import Architecture, read_architecture
-from models.embedded import lay_out_voice
-from models.safetensors_writer import SafetensorsWriter
-from models.shipped_voice import DESIGN_CONFIG, SHIPPED_VOICE, SPEAKING_KINDS
-from models.synthetic.shapes import SyntheticShape
-from models.synthetic.vocabulary import Vocabulary
-from models.synthetic.writing import write_configuration
-from models.tensor_file import TensorFile
+from models.catalog import DESIGN_CONFIG, SHIPPED_VOICE, SPEAKING_KINDS, SyntheticShape
+from models.checkpoint import lay_out_voice
+from models.storage import SafetensorsWriter, TensorFile
+from models.synthetic import Vocabulary, write_configuration
 from training.material import open_material
 from training.place import PHASES
 from training.train import make_network

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from models.speaker_encoder import mel_spectrogram
+from models.cloning import mel_spectrogram
 from training.corpus import Corpus
 from training.examples import GAIN, MELS
 from training.material import Material, open_material

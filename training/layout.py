@@ -1,4 +1,4 @@
-"""Utterances laid out as the talker meets them when it speaks: the rows of models/prompt.py as token ids.
+"""Utterances laid out as the talker meets them when it speaks: the rows of models/language/prompt.py as token ids.
 
 A row is a text token, codec tokens, the speaker embedding, or a sum of these. Prefill comes first; then each frame's
 codes with the text that trails beside it, until the frame whose successor is the end of speech.
@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models import Codes
 from models.architecture import Architecture
-from models.types import Codes
 from training.place import PLACES, moved
 
 Ids = npt.NDArray[np.int64]

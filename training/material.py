@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.architecture import Architecture, Kind, read_architecture
-from models.synthetic.shapes import SyntheticShape
-from models.synthetic.vocabulary import Vocabulary
-from models.synthetic.writing import write_configuration
-from models.text_tokenizer import TextTokenizer
+from models import Kind
+from models.architecture import Architecture, read_architecture
+from models.catalog import SyntheticShape
+from models.synthetic import Vocabulary, write_configuration
+from models.text import TextTokenizer
 from training.codec_shape import CODES
 from training.corpus import Corpus
 from training.examples import ExampleMaker, Mixture

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.speaker_encoder import mel_filters
+from models.cloning import mel_filters
 from training.work import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 MELS = 80

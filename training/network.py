@@ -1,6 +1,6 @@
 """Talker and code predictor as they are trained: all positions of a batch at once, gradients throughout.
 
-The mathematics of models/decoder_stack.py, without caches; tests compare the two.
+The mathematics of models/language/decoder_stack.py, without caches; tests compare the two.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architecture import Architecture, StackDimensions
-from models.stack_weights import (
+from models.language import (
     PREDICTOR,
     TALKER,
     layer_linears,
     predictor_heads,
     predictor_projection,
+    rotary_table,
+    rotate,
     talker_head,
     text_projections,
 )
-from models.transformer_parts import rotary_table, rotate
 from training.layout import Batch
 
 _DEVIATION = 0.02  # of fresh weights

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import reduce
 
-from models.synthetic.vocabulary import Pair, Word, learnt_merges, merge, spelled
-from models.text_tokenizer import byte_symbols
+from models.synthetic import Pair, Word, learnt_merges, merge, spelled
+from models.text import byte_symbols
 from training.corpus import Corpus
 from training.vocabulary import BEFORE_PIECES, PIECES
 from training.work import work_of, work_parser

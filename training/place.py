@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.types import Codes
+from models import Codes
 from training.alignment import Positions
 
 PLACES = 2  # codes

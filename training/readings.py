@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models import FinishReason, Samples, SynthesisRequest
 from models.engine_api import SpeechEngine
-from models.types import FinishReason, Samples, SynthesisRequest
 from training.distance import RATE, Features, cepstra, features, warped_distance
 from training.work import SAMPLE_RATE
 

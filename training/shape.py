@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from models.synthetic.shapes import SPECIAL_CODES, TINY, SyntheticShape
-from models.synthetic.vocabulary import SPECIAL_TOKENS, Vocabulary
+from models.catalog import SPECIAL_CODES, TINY, SyntheticShape
+from models.synthetic import SPECIAL_TOKENS, Vocabulary
 
 SIZE = "embedded"
 _HIDDEN = 256

@@ -4,16 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.encoder_architecture import SpeakerEncoderDimensions
-from models.speaker_encoder import SpeakerEncoder
-from models.tensor_inventory import speaker_encoder_tensors
+from models.architecture import SpeakerEncoderDimensions, speaker_encoder_tensors
+from models.cloning import SpeakerEncoder
 
 _SHARPNESS = 8.0  # of the cosines that tell voices apart
 _FINE = 30.0  # weight of pitch and speed
 
 
 class TrainedSpeakerEncoder(nn.Module):
-    """models.speaker_encoder.SpeakerEncoder over parameters, and what it is asked besides."""
+    """models.cloning.speaker_encoder.SpeakerEncoder over parameters, and what it is asked besides."""
 
     def __init__(self, dimensions: SpeakerEncoderDimensions, voices: int) -> None:
         super().__init__()

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from models.synthetic.vocabulary import Vocabulary, assemble_vocabulary
-from models.synthetic.writing import write_text_tokenizer
-from models.text_tokenizer import TextTokenizer, byte_symbols
+from models.synthetic import Vocabulary, assemble_vocabulary, write_text_tokenizer
+from models.text import TextTokenizer, byte_symbols
 
 # Each pair becomes one token, the first ones first.
 _SOUNDS = (

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.architecture import Architecture
-from models.encoder_architecture import SpeakerEncoderDimensions
+from models.architecture import Architecture, SpeakerEncoderDimensions
 from training.layout import Batch
 from training.network import Layer, Network
 from training.speaker import TrainedSpeakerEncoder

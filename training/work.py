@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.cache_directory import cache_directory
+from models.storage import cache_directory
 
 SAMPLE_RATE = 24000
 SAMPLES_PER_FRAME = 1920

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from models import SynthesisRequest, VoicePrompt
 from models.errors import InvalidRequestError
-from models.types import SynthesisRequest, VoicePrompt
 from voices.voice import Encode, Voice
 
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from models import VoicePrompt
 from models.errors import InvalidRequestError
-from models.types import VoicePrompt
 
 FORMAT_VERSION = "1"
 MAX_HEADER_BYTES = 1 << 16

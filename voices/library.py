@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from models.types import VoicePrompt
+from models import VoicePrompt
 from voices.durable import publish_directory, remove_directory, sweep
 from voices.errors import (
     VoiceBrokenError,

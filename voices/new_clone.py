@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.types import Samples
+from models import Samples
 from voices.name import parse_name, voice_id
 from voices.reference_audio import ReferenceAudio, decode_flac, encode_flac
 from voices.text import parse_description, parse_languages, parse_transcript

@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from models import Samples
 from models.reference_clip import SILENCE_LEVEL, end_in_silence, window_levels
-from models.types import Samples
 from voices.errors import ReferenceAudioError
 from voices.wav_header import wav_header_lie
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
 
+from models import Samples, VoicePrompt
 from models.errors import InvalidRequestError
-from models.types import Samples, VoicePrompt
 from voices import conditioning
 from voices.durable import replace_file
 from voices.errors import VoiceBrokenError, VoiceNotFoundError

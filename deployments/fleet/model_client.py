@@ -11,8 +11,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from deployments.contract import ModelReport, Presence, Repeat, ServerEvent
 from deployments.errors import ModelUnavailableError
 from deployments.fleet.presence import PresenceWatch
-from models import EngineInfo, OverloadedError, SynthesisRequest, VoicePrompt
-from models.types import Samples
+from models import EngineInfo, OverloadedError, Samples, SynthesisRequest, VoicePrompt
 
 
 @contextmanager

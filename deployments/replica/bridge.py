@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 
 import numpy as np
 
-from models import AudioChunk, Finished
-from models.types import SpeechEvent
+from models import AudioChunk, Finished, SpeechEvent
 
 MAX_CHUNK_FRAMES = 6  # 480 ms: streams have no backpressure, so their pieces stay between 80 and 500 ms
 

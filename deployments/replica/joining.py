@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 
 from deployments.contract import Repeat, ServerEvent
 from deployments.replica.reading import Reading
-from models import Finished, FinishReason, SynthesisRequest, VoicePrompt
-from models.types import SpeechEvent
+from models import Finished, FinishReason, SpeechEvent, SynthesisRequest, VoicePrompt
 
 MAX_KEPT_BYTES = 6 * 1024 * 1024  # a minute of samples: longer, and nobody can join any more
 GRACE_S = 2.0  # OpenAI's clients try again after half a second, then after one

@@ -20,7 +20,7 @@ from pathlib import Path
 from deployments.config import MIB
 from deployments.memory_budget import MemoryBudgetError
 from models import MemoryReport
-from models.memory_estimate import BASE_FILES
+from models.architecture import BASE_FILES
 
 ROOM_FOR_THREADS = 128 * MIB
 

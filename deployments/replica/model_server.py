@@ -22,13 +22,13 @@ from models import (
     Finished,
     OutOfMemoryError,
     RequestTooLargeError,
+    Samples,
     SpeechEngine,
     SynthesisRequest,
     VoicePrompt,
     load_engine,
 )
 from models.errors import is_out_of_memory
-from models.types import Samples
 from voices import Conditioner, VoiceLibrary
 
 A_DAY = 86_400.0
@@ -55,9 +55,9 @@ def load_configured_engine(config: AppConfig, model: ModelConfig) -> SpeechEngin
 def _trim_cache(limit_mb: int) -> None:
     """Make room on the disk once this model has what it needs. What others used of late they may just be starting
     with."""
-    from models import cache_contents  # needs torch, which ingresses do without
+    from models.checkpoint import trim  # needs torch, which ingresses do without
 
-    cache_contents.trim(limit_mb * MIB, spared_s=A_DAY)
+    trim(limit_mb * MIB, spared_s=A_DAY)
 
 
 class ModelServer:

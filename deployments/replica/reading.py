@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from deployments.replica.bridge import EventBridge
+from deployments.replica.passages import split_passages
 from models import Accepted, AudioChunk, Finished, FinishReason, SpeechEngine, SynthesisRequest
-from models.passages import split_passages
 from models.seeds import derived_seed
 
 _COMPLETE = (FinishReason.EOS, FinishReason.LENGTH, FinishReason.RUNAWAY)  # the next passage may follow

@@ -8,8 +8,7 @@ from deployments.speech.record import note_model
 from deployments.speech.router import Router
 from deployments.speech.utterance import Route, Speech, check_language, open_speech
 from deployments.speech.voices import VoiceService
-from models import InvalidRequestError, SynthesisRequest
-from models.architecture import Kind
+from models import InvalidRequestError, Kind, SynthesisRequest
 from voices import Voice, VoiceNotFoundError, check_style
 
 KIND_OF_VOICE: dict[str, Kind] = {"cloned": "base", "designed": "voice_design", "builtin": "custom_voice"}

@@ -10,8 +10,7 @@ from deployments.errors import ModelUnavailableError
 from deployments.speech.places import Places
 from deployments.speech.sharing import Sharing
 from deployments.speech.utterance import Route
-from models import VoicePrompt
-from models.types import Samples
+from models import Samples, VoicePrompt
 from voices import Voice
 
 ENCODE_TIMEOUT_S = 120.0  # for one clip, from its turn on

@@ -9,9 +9,8 @@ from deployments.config import AppConfig, ModelConfig
 from deployments.contract import ModelClient
 from deployments.errors import ModelNotFoundError, ModelUnavailableError
 from deployments.speech.utterance import Route
-from models import EngineInfo, InvalidRequestError
-from models.architecture import Kind
-from models.spoken_names import SpokenNames, read_names
+from models import EngineInfo, InvalidRequestError, Kind
+from models.catalog import SpokenNames, read_names
 
 OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
 HEARD_S = 2.0  # what a model said of itself is true for so long: no replica is replaced, with other weights, in less

@@ -17,10 +17,10 @@ from models import (
     Finished,
     GenerationError,
     InvalidRequestError,
+    Samples,
     SpeechError,
     SynthesisRequest,
 )
-from models.types import Samples
 
 GRACE_S = 5.0  # the engine keeps the deadline; this much later the ingress stops waiting for it to say so
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from deployments.web.schemas import AudioFormat
-from models.types import Samples
+from models import Samples
 
 MEDIA_TYPES: dict[AudioFormat, str] = {
     "wav": "audio/wav",

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.web.audio_encoder import AudioEncoder
-from models.types import Samples
+from models import Samples
 
 ENCODING_THREADS = 2
 _threads = ThreadPoolExecutor(ENCODING_THREADS, "audio")

@@ -4,11 +4,11 @@ from deployments.config import AppConfig
 from deployments.web.schemas import SamplingBody, SpeechBody, UtteranceBody
 from models import (
     InvalidRequestError,
+    Kind,
     Priority,
     Sampling,
     SynthesisRequest,
 )
-from models.architecture import Kind
 
 # The engine's names of fields, as /v1/audio/speech calls them.
 OPENAI_FIELDS = {

@@ -4,6 +4,7 @@ The C++ sources in src/ are compiled when the package is installed. Where they w
 torch reference serves.
 """
 
+from models.architecture import Precision
 from models.native.codec import NativeCodec
 from models.native.codec_packing import PackedCodec, pack_codec, supports_codec
 from models.native.library import Kernels, NativeError, available, instruction_sets, why_unavailable
@@ -19,7 +20,6 @@ from models.native.packing import (
 )
 from models.native.predictor import NativeCodePredictor
 from models.native.stack import NativeStack, PackedLayer, supports
-from models.quantization import Precision
 
 __all__ = [
     "LAYOUT_VERSION",

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.codec_layers import clipped
-from models.decoder_stack import KeyValueCache
+from models.architecture import CodecPlan, Step, codec_plan
+from models.codec import clipped
+from models.language import KeyValueCache
 from models.native.codec_packing import PackedCodec, codec_stack_dimensions
-from models.native.codec_plan import CodecPlan, Step, codec_plan
 from models.native.library import Kernels, NativeError, check
 from models.native.stack import NativeStack
 from models.native.structures import CodecCallStructure, CodecStructure, LinearStructure, StepStructure

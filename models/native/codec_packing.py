@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.architecture import CodecDecoderDimensions, StackDimensions
-from models.native.codec_plan import Step, TensorSource, codebooks, codec_plan, dense_weights, snake
+from models.architecture import CodecDecoderDimensions, Precision, StackDimensions, Step, codec_plan
+from models.native.codec_weights import codebooks, dense_weights, snake
 from models.native.packing import PackedLinear, fits, pack_bf16, pack_fp32
 from models.native.stack import PackedLayer, supports
-from models.quantization import Precision
+from models.storage import TensorSource
 
 _TRANSFORMER = "decoder.pre_transformer"
 

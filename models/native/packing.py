@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.quantization import PRECISIONS, Precision
+from models.architecture import PRECISIONS, Precision
 
 LAYOUT_VERSION = 3  # the library says the same, speech_layout_version in src/interface.cpp
 PANEL = 16

@@ -1,4 +1,4 @@
-"""The code predictor in native code: the interface of models.code_predictor.CodePredictor."""
+"""The code predictor in native code: the interface of models.language.code_predictor.CodePredictor."""
 
 import ctypes
 from collections.abc import Sequence
@@ -6,12 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.code_predictor import sum_embeddings
+from models.language import SamplingRows, sum_embeddings
 from models.native.library import check
 from models.native.packing import PackedLinear
 from models.native.stack import NativeStack
 from models.native.structures import LinearStructure, PredictorCallStructure, PredictorStructure, SamplingStructure
-from models.sampling import SamplingRows
 
 
 class NativeCodePredictor:
@@ -62,7 +61,7 @@ class NativeCodePredictor:
         return sum_embeddings(self._embeddings, codes)
 
     def predict(self, hidden: Tensor, first: Tensor, uniforms: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor]:
-        """See models.code_predictor.CodePredictor."""
+        """See models.language.code_predictor.CodePredictor."""
         count, groups = len(hidden), len(self._heads)
         hidden, first = hidden.float().contiguous(), first.float().contiguous()
         uniforms = uniforms.double().contiguous()

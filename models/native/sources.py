@@ -9,9 +9,9 @@ SOURCES = Path(__file__).parent / "src"
 def sources_digest(directory: Path = SOURCES) -> str | None:
     """Another one whenever a source is another; None where they do not lie there."""
     digest = hashlib.sha256()
-    paths = [path for path in sorted(directory.glob("*")) if path.suffix in (".cpp", ".h", ".inc")]
+    paths = [path for path in sorted(directory.rglob("*")) if path.suffix in (".cpp", ".h", ".inc")]
     for path in paths:
         content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode())
+        digest.update(f"{path.relative_to(directory)} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:32] if paths else None

@@ -1,4 +1,4 @@
-"""The transformer stack in native code: the interface of models.decoder_stack.DecoderStack."""
+"""The transformer stack in native code: the interface of models.language.decoder_stack.DecoderStack."""
 
 import ctypes
 from collections.abc import Sequence
@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.architecture import StackDimensions
-from models.decoder_stack import KeyValueCache
+from models.architecture import Precision, StackDimensions
+from models.language import KeyValueCache, rotary_table
 from models.native.library import Kernels, NativeError, check
 from models.native.packing import BLOCK, PANEL, PackedLinear, fits
 from models.native.structures import LayerStructure, LinearStructure, StackStructure
-from models.quantization import Precision
-from models.transformer_parts import rotary_table
 
 HEAD_DIMS = (32, 64, 128)
 
@@ -101,7 +99,7 @@ class NativeStack:
             self.kernels.library.speech_stack_destroy(handle)
 
     def forward(self, x: Tensor, slots: Sequence[int], positions: Sequence[int]) -> Tensor:
-        """See models.decoder_stack.DecoderStack. Raises NativeError for rows that are not as described there."""
+        """See models.language.DecoderStack. Raises NativeError for rows that are not as described there."""
         rows = len(slots)
         if x.shape != (rows, self.dimensions.hidden) or len(positions) != rows:
             raise NativeError(f"{tuple(x.shape)} for {rows} slots and {len(positions)} positions")

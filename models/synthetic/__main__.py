@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from models.architecture import Kind
-from models.synthetic import SHAPES
+from models.catalog import SHAPES
+from models.request import Kind
 from models.synthetic.writing import write_checkpoint
 
 

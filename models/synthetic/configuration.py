@@ -6,9 +6,14 @@ upstream's own loader rejects.
 
 from typing import Any
 
-from models.architecture import CodecDecoderDimensions, Kind, StackDimensions
-from models.encoder_architecture import CodecEncoderDimensions, SpeakerEncoderDimensions
-from models.synthetic.shapes import SyntheticShape
+from models.architecture import (
+    CodecDecoderDimensions,
+    CodecEncoderDimensions,
+    SpeakerEncoderDimensions,
+    StackDimensions,
+)
+from models.catalog import SyntheticShape, speaker_tables
+from models.request import Kind
 from models.synthetic.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 Json = dict[str, Any]
@@ -23,31 +28,6 @@ _CONTROL = {
     "codec_think_bos_id": 108,
     "codec_think_eos_id": 109,
 }
-_LANGUAGES = {
-    "chinese": 7,
-    "english": 2,
-    "german": 5,
-    "italian": 22,
-    "portuguese": 23,
-    "spanish": 6,
-    "japanese": 10,
-    "korean": 16,
-    "french": 13,
-    "russian": 21,
-}
-_DIALECTS = {"beijing_dialect": 26, "sichuan_dialect": 14}
-_SPEAKERS = {
-    "serena": 1018,
-    "vivian": 1017,
-    "uncle_fu": 962,
-    "ryan": 1013,
-    "aiden": 813,
-    "ono_anna": 825,
-    "sohee": 816,
-    "eric": 827,
-    "dylan": 830,
-}
-_DIALECT_OF = {"eric": "sichuan_dialect", "dylan": "beijing_dialect"}
 
 GENERATION_CONFIG: Json = {
     "do_sample": True,
@@ -98,16 +78,6 @@ def _predictor(shape: SyntheticShape) -> Json:
         "num_code_groups": shape.codec.code_groups,
         "rope_scaling": None,
     }
-
-
-def speaker_tables(kind: Kind, codes: int) -> tuple[Json, Json, Json]:
-    """Languages, speakers and the speakers' dialects: name -> codec token (or dialect)."""
-    languages = {name: codes + place for name, place in _LANGUAGES.items()}
-    if kind != "custom_voice":
-        return languages, {}, {}
-    languages.update((name, codes + place) for name, place in _DIALECTS.items())
-    speakers = {name: codes + place for name, place in _SPEAKERS.items()}
-    return languages, speakers, {name: _DIALECT_OF.get(name, False) for name in speakers}
 
 
 def _talker(shape: SyntheticShape, kind: Kind) -> Json:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.architecture import CodecDecoderDimensions
-from models.codec_decoder import CodecDecoder
+from models.codec import CodecDecoder
 
 _FRAMES = 25
 _PEAK = 0.5

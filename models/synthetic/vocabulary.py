@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from models.text_tokenizer import byte_symbols
+from models.text import byte_symbols
 
 # Name -> whether decoding skips it; in the published order, without gaps, after the last token of vocab.json.
 SPECIAL_TOKENS: dict[str, bool] = {

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from models.synthetic.shapes import SPECIAL_CODES
-from models.tensor_inventory import Shape
+from models.architecture import Shape
+from models.catalog import SPECIAL_CODES
 
 _END_OF_SPEECH = 102  # place of the token that ends speech after the last code
 _END_MARGIN = 2.15  # deviations that its logit must rise above its mean to beat every code: about 1 frame in 60

@@ -7,20 +7,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.architecture import Kind, read_architecture
-from models.safetensors_writer import SafetensorsWriter
-from models.synthetic import configuration
-from models.synthetic.loudness import audible
-from models.synthetic.shapes import SHAPES, SyntheticShape
-from models.synthetic.vocabulary import Vocabulary, build_vocabulary
-from models.synthetic.weights import random_tensor
-from models.tensor_inventory import (
+from models.architecture import (
     Inventory,
     codec_decoder_tensors,
     codec_encoder_tensors,
+    read_architecture,
     speaker_encoder_tensors,
     talker_tensors,
 )
+from models.catalog import SHAPES, SyntheticShape
+from models.request import Kind
+from models.storage import SafetensorsWriter
+from models.synthetic import configuration
+from models.synthetic.loudness import audible
+from models.synthetic.vocabulary import Vocabulary, build_vocabulary
+from models.synthetic.weights import random_tensor
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -17,22 +17,23 @@ from deployments.config import AppConfig, ModelConfig
 from models import (
     Accepted,
     AudioChunk,
+    Codes,
     EngineClosedError,
     EngineInfo,
     EngineStatus,
     Finished,
     FinishReason,
     InvalidRequestError,
+    Kind,
     MemoryReport,
     OverloadedError,
+    Samples,
     SamplingSettings,
     SpeechStream,
     SynthesisRequest,
     VoicePrompt,
 )
-from models.architecture import Kind
 from models.engine_api import Listener
-from models.types import Codes, Samples
 
 SAMPLES_PER_FRAME = 1920
 FRAME_S = 0.005

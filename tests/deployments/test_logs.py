@@ -105,9 +105,9 @@ def test_exceptions_keep_their_trace(directory: Path) -> None:
     try:
         raise RuntimeError("it broke")
     except RuntimeError:
-        logging.getLogger("models.loop").exception("failed", extra={"request_id": "abc"})
+        logging.getLogger("models.engine.loop").exception("failed", extra={"request_id": "abc"})
     [line] = lines(directory)
-    assert (line["logger"], line["request_id"]) == ("models.loop", "abc")
+    assert (line["logger"], line["request_id"]) == ("models.engine.loop", "abc")
     assert "RuntimeError: it broke" in line["exception"]
 
 

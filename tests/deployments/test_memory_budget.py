@@ -6,7 +6,7 @@ import pytest
 
 from deployments.config import AppConfig
 from deployments.memory_budget import MemoryBudgetError, estimate, preflight
-from models.memory_estimate import MIB, Setting
+from models.architecture.memory import MIB, Setting
 from tests.deployments.helpers import MODELS, make_config
 
 

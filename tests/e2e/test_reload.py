@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.processes import process_tree
-from models.shipped_voice import SHIPPED_VOICE
+from models.catalog.shipped_voice import SHIPPED_VOICE
 from tests.e2e.server import ROOT, Server, running_server
 from tests.e2e.speech import DESIGN, DESIGNED, SPOKEN, SYNTHESIZE
 

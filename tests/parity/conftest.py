@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.architecture import Kind
-from models.synthetic.shapes import SPECIAL_CODES, TINY, SyntheticShape
+from models import Kind
+from models.catalog.shapes import SPECIAL_CODES, TINY, SyntheticShape
 from models.synthetic.writing import write_checkpoint
 from tests.parity.upstream_reference import Upstream
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.architecture import read_architecture
+from models.architecture.speaking import read_architecture
 
 
 def write_eager_checkpoint(source: Path, directory: Path) -> Path:

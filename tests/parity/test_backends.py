@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import Sampling, SynthesisRequest, load_engine
+from models import Codes, Samples, Sampling, SynthesisRequest, load_engine
 from models.native import available, instruction_sets
-from models.types import Codes, Samples
 
 pytestmark = pytest.mark.skipif(not available(), reason="the native kernels are not compiled")
 TEXT = "A sentence that is long enough for some hundreds of frames, which is what it takes."

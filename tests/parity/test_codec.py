@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.checkpoint import open_checkpoint
-from models.codec import Primer
-from models.codec_decoder import CodecDecoder
-from models.torch_codec import TorchCodec
-from models.types import Codes, Samples
+from models import Codes, Samples
+from models.checkpoint.checkpoint import open_checkpoint
+from models.codec.codec import Primer
+from models.codec.decoder import CodecDecoder
+from models.codec.slots import TorchCodec
 from tests.parity.conftest import SHAPES
 from tests.parity.upstream_reference import Upstream
 

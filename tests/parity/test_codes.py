@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models import Sampling, SynthesisRequest, VoicePrompt, load_engine
-from models.architecture import Architecture, read_architecture
+from models.architecture.speaking import Architecture, read_architecture
 from tests.parity.upstream_reference import Upstream
 
 FRAMES = 40

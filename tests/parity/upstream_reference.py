@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import SynthesisRequest
-from models.types import Codes
+from models import Codes, SynthesisRequest
 from models.upstream import import_upstream
 
 

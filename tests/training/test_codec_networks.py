@@ -2,9 +2,9 @@
 
 import torch
 
-from models.codec_decoder import CodecDecoder
+from models.architecture.tensors import codec_decoder_tensors
+from models.codec.decoder import CodecDecoder
 from models.native import supports_codec
-from models.tensor_inventory import codec_decoder_tensors
 from training.codec_shape import CODES, DECODER
 from training.decoder_network import DecoderNetwork
 from training.mel import STEPS

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from models import Sampling, SynthesisRequest, VoicePrompt, load_engine
-from models.architecture import read_architecture
-from models.checkpoint import open_checkpoint
-from models.embedded import filled, lay_out_voice
-from models.native_backend import supports_native
-from models.quantization import PRECISIONS
-from models.shipped_voice import SPEAKING_KINDS, SpeakingKind, is_shipped
+from models.architecture.precision import PRECISIONS
+from models.architecture.speaking import read_architecture
+from models.catalog.shipped_voice import SPEAKING_KINDS, SpeakingKind, is_shipped
+from models.checkpoint.checkpoint import open_checkpoint
+from models.checkpoint.embedded import filled, lay_out_voice
+from models.loading.native_weights import supports_native
 from models.synthetic.writing import write_checkpoint
 from tests.parity.upstream_reference import Upstream
 from training.codec_shape import CODES

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.architecture import Kind
-from models.checkpoint import Checkpoint, open_checkpoint
-from models.decoder_stack import KeyValueCache
-from models.engine_options import EngineOptions
-from models.language_model import LanguageModel, load_language_model
-from models.layout import LayoutBuilder
-from models.prompt import PromptBuilder
-from models.sampling import SamplingRows
+from models import Kind, Sampling, SamplingSettings, SynthesisRequest, VoicePrompt
+from models.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from models.engine.options import EngineOptions
+from models.language.decoder_stack import KeyValueCache
+from models.language.prompt import PromptBuilder
+from models.language.sampling import SamplingRows
+from models.loading.language_model import LanguageModel, load_language_model
 from models.synthetic.writing import write_checkpoint
-from models.types import Sampling, SamplingSettings, SynthesisRequest, VoicePrompt
+from models.text.layout import LayoutBuilder
 from training.layout import LayoutMaker, Rows, Utterance, collate
 from training.network import Network
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.architecture import read_architecture
+from models.architecture.speaking import read_architecture
 from models.synthetic.writing import write_checkpoint
 from training.codec_shape import CODES
 from training.layout import LayoutMaker, Utterance, collate

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import HEADS, Sentence, cells, measure, read_sentences, write_sentences
-from models.architecture import Kind, read_architecture
+from models import Kind
+from models.architecture.speaking import read_architecture
 
 
 @pytest.fixture(scope="module")

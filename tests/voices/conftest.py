@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from models.types import Samples
+from models import Samples
 from tests.voices.helpers import AsAudio, FakeEncoder
 from voices import VoiceLibrary
 from voices.library import PRESETS

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models import VoicePrompt
-from models.types import Samples
+from models import Samples, VoicePrompt
 
 AsAudio = Callable[..., bytes]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.types import Samples
+from models import Samples
 from tests.voices.helpers import AsAudio
 from voices import ReferenceAudioError, clip_decoder, decoder_process, read_reference_audio
 from voices.clip_decoder import ClipDecoder

@@ -13,8 +13,8 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models import Samples
 from models.errors import InvalidRequestError
-from models.types import Samples
 from tests.voices.helpers import AsAudio
 from voices import ReferenceAudioError, read_reference_audio
 from voices.reference_audio import decode_flac, encode_flac

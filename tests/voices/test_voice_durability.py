@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from models import VoicePrompt
-from models.types import Samples
+from models import Samples, VoicePrompt
 from tests.voices.helpers import FakeEncoder, assert_same_prompt
 from voices import VoiceExistsError, VoiceLibrary, VoiceNotFoundError, VoiceStorageError, durable
 

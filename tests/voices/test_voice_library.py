@@ -19,9 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models import VoicePrompt
+from models import Samples, VoicePrompt
 from models.errors import InvalidRequestError
-from models.types import Samples
 from tests.voices.helpers import AsAudio, FakeEncoder, assert_same_prompt
 from voices import (
     BrokenVoice,

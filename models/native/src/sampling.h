@@ -1,4 +1,4 @@
-// One code from logits: the function of models/sampling.py.
+// One code from logits: the function of models/language/sampling.py.
 #pragma once
 #include "descriptions.h"
 #include "memory.h"

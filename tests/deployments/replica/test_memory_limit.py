@@ -8,7 +8,7 @@ import pytest
 
 from deployments.replica import memory_limit
 from models import MemoryReport
-from models.memory_estimate import MIB
+from models.architecture.memory import MIB
 
 PROGRAM = """
 from deployments.replica import memory_limit

@@ -21,7 +21,7 @@ from models import (
     GenerationError,
     InvalidRequestError,
     SynthesisRequest,
-    cache_contents,
+    checkpoint,
 )
 from tests.deployments.fake_engine import SAMPLES_PER_FRAME, FakeEngine, frame
 from tests.deployments.helpers import make_config
@@ -146,7 +146,7 @@ def test_loading_leaves_no_more_packed_weights_than_the_configuration_allows(
         happened.append((limit_bytes, spared_s))
 
     monkeypatch.setattr(model_server, "load_engine", load)
-    monkeypatch.setattr(cache_contents, "trim", trim)
+    monkeypatch.setattr(checkpoint, "trim", trim)
     model_server.load_configured_engine(config, config.models[0])
     assert happened == ["loaded", (3 * 1024**2, 86_400.0)]
 

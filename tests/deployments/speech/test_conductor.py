@@ -13,8 +13,7 @@ from deployments.config import AppConfig
 from deployments.errors import DeadlinePassedError
 from deployments.replica import ModelServer
 from deployments.speech import Conductor, Router, Speech, VoiceService
-from models import InvalidRequestError, SynthesisRequest
-from models.types import Samples
+from models import InvalidRequestError, Samples, SynthesisRequest
 from tests.deployments.fake_engine import DEFAULT_FRAMES, FakeEngine, frame
 from tests.deployments.helpers import make_clip, make_config
 from voices import VoiceLibrary

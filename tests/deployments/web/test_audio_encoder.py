@@ -14,7 +14,7 @@ from deployments.web import audio_encoder
 from deployments.web.audio_encoder import MP3_COMPRESSION, Correction, make_encoder, to_int16, wav_header
 from deployments.web.encoding import ENCODING_THREADS, encoded_file
 from deployments.web.schemas import AudioFormat
-from models.types import Samples
+from models import Samples
 
 
 def encode_whole(audio_format: AudioFormat, pieces: Sequence[Samples]) -> bytes:

@@ -11,8 +11,7 @@ import pytest
 from deployments.speech import prompts
 from deployments.speech import voices as voice_service
 from deployments.web.app import create_app
-from models import VoicePrompt
-from models.types import Samples
+from models import Samples, VoicePrompt
 from tests.deployments.helpers import App, make_clip, make_config, tree
 
 CLONE = "/api/v1/tts/clone"

@@ -16,8 +16,7 @@ import soundfile
 from deployments.speech.voices import VoiceService
 from deployments.web.audio_encoder import to_int16
 from deployments.web.failures import error_response
-from models import OverloadedError, Priority, Sampling, VoicePrompt
-from models.types import Samples
+from models import OverloadedError, Priority, Samples, Sampling, VoicePrompt
 from tests.deployments.fake_engine import DEFAULT_FRAMES, SAMPLES_PER_FRAME, frame
 from tests.deployments.helpers import App
 from voices import Voice
